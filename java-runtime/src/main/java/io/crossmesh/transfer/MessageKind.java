@@ -1,0 +1,53 @@
+package io.crossmesh.transfer;
+
+/** What a message says. Codes are part of the wire format and are never used again for another. */
+enum MessageKind {
+  /** "I know you now": who I am; asks for the peer's open claims. */
+  HELLO(1),
+  /** A process of my host takes part in a channel to come. */
+  CLAIM(2),
+  /** A claim is void; whatever was bound to it has failed. */
+  UNCLAIM(3),
+  /** I have planned and reserved memory: here is my digest. */
+  READY(4),
+  /** The channel is over. */
+  CHANNEL_FAIL(5),
+  /** A process of a source host has begun a step. */
+  START(6),
+  /** A landing set is reserved for a step. */
+  GRANT(7),
+  /** Every byte of a step has landed at my host. */
+  DONE(8),
+  /** A step is over for everybody. */
+  STEP_FAIL(9),
+  /** A process of my host takes part in no step after this one. */
+  CLOSE(10),
+  /** Bytes of a move. */
+  CHUNK(16);
+
+  private static final MessageKind[] BY_CODE = new MessageKind[17];
+
+  static {
+    for (MessageKind kind : values()) {
+      BY_CODE[kind.code] = kind;
+    }
+  }
+
+  private final byte code;
+
+  MessageKind(int code) {
+    this.code = (byte) code;
+  }
+
+  byte code() {
+    return code;
+  }
+
+  static boolean known(byte code) {
+    return code >= 0 && code < BY_CODE.length && BY_CODE[code] != null;
+  }
+
+  static MessageKind of(byte code) {
+    return BY_CODE[code];
+  }
+}

@@ -1,0 +1,123 @@
+package io.crossmesh.transfer;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Carries messages of a fixed header and a payload between agents. Every method but {@link
+ * #wakeup()} is called by one thread, the owner; every callback runs on that thread too, inside
+ * {@link #progress()}, {@link #send} or {@link #disconnect}.
+ *
+ * <p>What the engine relies on:
+ *
+ * <ul>
+ *   <li>Messages of one sender reach {@link Handler#onMessage} in the order in which they were
+ *       sent, bulk and control taken apart; the payload of an earlier one may land after a later
+ *       one's.
+ *   <li>Each send ends in exactly one call of {@link SendDone}, each accepted payload in exactly
+ *       one of {@link Landing#landed()} and {@link Landing#failed}; also when the peer is lost,
+ *       after {@link #disconnect} and at {@link #close()}. Until then the memory is in use.
+ *   <li>A lost peer is reported once; nothing of it arrives after that.
+ * </ul>
+ *
+ * Transports never look into headers.
+ */
+public interface Transport extends AutoCloseable {
+  /** Begins to accept messages. Called once, before anything else. */
+  void start(Handler handler);
+
+  /**
+   * Where peers reach this transport; opaque to everybody but {@link #connect} of the same kind.
+   */
+  String address();
+
+  /**
+   * Prepares to send to a peer. May complete lazily; failure is told by {@link Handler#onPeerLost}.
+   *
+   * @param peer a small number chosen by the engine, never used twice
+   */
+  void connect(int peer, String address);
+
+  /** Gives a peer up; what is in flight to it ends. Unknown numbers are ignored. */
+  void disconnect(int peer);
+
+  /**
+   * Sends one message.
+   *
+   * @param header {@link WireHeader#BYTES} bytes, copied before this returns
+   * @param payload native memory that stays as it is until {@code done}; may be empty
+   * @param bulk whether it counts as tensor bytes
+   * @param done may be called before this returns
+   */
+  void send(int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done);
+
+  /** Runs callbacks of what has happened; 0 when nothing had. */
+  int progress();
+
+  /** Sleeps until an event, {@link #wakeup()} or the limit, whichever comes first. */
+  void awaitEvent(long timeoutNanos);
+
+  /** Ends a present or the next {@link #awaitEvent}. Any thread may call it. */
+  void wakeup();
+
+  /** What was sent and received since the start. */
+  Counters counters();
+
+  /**
+   * Tells that payloads will live in this memory, so that it can be registered with the device
+   * once. Close the answer after the last message and before the memory goes.
+   */
+  default Registration register(MemorySegment memory) {
+    return () -> {};
+  }
+
+  /** Releases everything; a second call does nothing. */
+  @Override
+  void close();
+
+  /** A registration of memory. */
+  interface Registration extends AutoCloseable {
+    @Override
+    void close();
+  }
+
+  /** How a send ended. */
+  interface SendDone {
+    /** The payload's memory may be used again. */
+    void sent();
+
+    /** As {@link #sent()}, but the message may not have arrived. */
+    void failed(String reason);
+  }
+
+  /** The receiving side; called by the owner thread. */
+  interface Handler {
+    /**
+     * Called once for each message.
+     *
+     * @param header valid only during the call
+     * @return where the payload goes; not used when {@code payloadBytes} is 0
+     */
+    Landing onMessage(MemorySegment header, long payloadBytes);
+
+    /** Nothing can be sent to this peer any more. */
+    void onPeerLost(int peer, String reason);
+  }
+
+  /** The place of one payload. */
+  interface Landing {
+    /** Takes the payload and throws it away; transports need not ask it for memory. */
+    Landing DISCARD = new DiscardLanding();
+
+    /** Native memory of exactly the payload's size. Not asked of {@link #DISCARD}. */
+    MemorySegment segment();
+
+    /** Whether it counts as tensor bytes. */
+    boolean bulk();
+
+    /** The payload is there. */
+    void landed();
+
+    /** The payload will not come; the memory is free again. */
+    void failed(String reason);
+  }
+}
