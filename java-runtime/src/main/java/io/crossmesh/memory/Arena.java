@@ -92,6 +92,8 @@ public final class Arena implements AutoCloseable {
     PageReserver open(Path file, FileChannel channel) throws IOException;
   }
 
+  // The mapping is closed by close(), as the arena outlives this method.
+  @SuppressWarnings("MustBeClosedChecker")
   static Arena create(Path file, long budgetBytes, ReserverFactory reservers) {
     long budget = budgetBytes - Math.floorMod(budgetBytes, PAGE_BYTES);
     if (budget <= 0) {

@@ -17,19 +17,27 @@ final class FreeList {
 
   /** Takes {@code length} bytes at a multiple of {@code alignment}; -1 if no extent holds them. */
   long take(long length, long alignment) {
+    long start = firstFit(length, alignment);
+    if (start < 0) {
+      return -1;
+    }
+    long end = start + lengths.remove(start);
+    long at = roundUp(start, alignment);
+    if (at > start) {
+      lengths.put(start, at - start);
+    }
+    if (at + length < end) {
+      lengths.put(at + length, end - at - length);
+    }
+    return at;
+  }
+
+  private long firstFit(long length, long alignment) {
     for (Map.Entry<Long, Long> extent : lengths.entrySet()) {
       long start = extent.getKey();
-      long end = start + extent.getValue();
-      long at = roundUp(start, alignment);
-      if (at <= end && length <= end - at) {
-        lengths.remove(start);
-        if (at > start) {
-          lengths.put(start, at - start);
-        }
-        if (at + length < end) {
-          lengths.put(at + length, end - at - length);
-        }
-        return at;
+      long room = extent.getValue() - (roundUp(start, alignment) - start);
+      if (length <= room) {
+        return start;
       }
     }
     return -1;
