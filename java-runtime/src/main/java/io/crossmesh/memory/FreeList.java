@@ -2,6 +2,7 @@ package io.crossmesh.memory;
 
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The free extents of a range of bytes, ordered by offset and never adjacent: neighbours are merged
@@ -17,11 +18,13 @@ final class FreeList {
 
   /** Takes {@code length} bytes at a multiple of {@code alignment}; -1 if no extent holds them. */
   long take(long length, long alignment) {
-    long start = firstFit(length, alignment);
-    if (start < 0) {
+    Map.Entry<Long, Long> extent = firstFit(length, alignment);
+    if (extent == null) {
       return -1;
     }
-    long end = start + lengths.remove(start);
+    long start = extent.getKey();
+    long end = start + extent.getValue();
+    lengths.remove(start);
     long at = roundUp(start, alignment);
     if (at > start) {
       lengths.put(start, at - start);
@@ -32,15 +35,15 @@ final class FreeList {
     return at;
   }
 
-  private long firstFit(long length, long alignment) {
+  private Map.@Nullable Entry<Long, Long> firstFit(long length, long alignment) {
     for (Map.Entry<Long, Long> extent : lengths.entrySet()) {
       long start = extent.getKey();
       long room = extent.getValue() - (roundUp(start, alignment) - start);
       if (length <= room) {
-        return start;
+        return extent;
       }
     }
-    return -1;
+    return null;
   }
 
   /** Gives back an extent that {@link #take} returned. */
