@@ -1,0 +1,59 @@
+"""Cross-mesh resharding: move sharded tensors from the layout of one device mesh to that of another.
+
+`plan` plans a transfer and predicts its time, without any cluster. `LocalCluster` starts agents on this machine;
+`connect` talks to the agent of this host and opens the two ends of a channel. JAX and the JVM start on first use.
+"""
+
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
+from ._errors import (
+    AgentUnavailable,
+    ArenaFull,
+    AuthError,
+    CrossmeshError,
+    LayoutError,
+    PeerLost,
+    PlanMismatch,
+    StepMismatch,
+    TransferCancelled,
+    TransferTimeout,
+)
+from ._mesh import Device, Mesh
+from ._sharding import Sharding
+from ._spec import TensorSpec
+from ._topology import Nic, Topology
+
+if TYPE_CHECKING:
+    from . import jax as jax
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AgentUnavailable",
+    "ArenaFull",
+    "AuthError",
+    "CrossmeshError",
+    "Device",
+    "LayoutError",
+    "Mesh",
+    "Nic",
+    "PeerLost",
+    "PlanMismatch",
+    "Sharding",
+    "StepMismatch",
+    "TensorSpec",
+    "Topology",
+    "TransferCancelled",
+    "TransferTimeout",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> _Any:
+    # The adapter imports JAX; whoever only plans does not pay for it.
+    if name == "jax":
+        import importlib
+
+        return importlib.import_module(".jax", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

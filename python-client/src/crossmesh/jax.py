@@ -1,0 +1,111 @@
+"""The JAX side: tiles to arrays without a copy, and what JAX cannot hold. Importing it imports JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._errors import LayoutError
+from ._spec import Leaf
+
+__all__ = ["array"]
+
+
+def array(tiles: Mapping[int, np.ndarray[Any, Any]], local_sharding: jax.sharding.NamedSharding) -> jax.Array:
+    """The `jax.Array` whose shards are these tiles, without a copy where the device can read host memory.
+
+    On the CPU a tile that is C-contiguous and aligned to 64 bytes (as everything that `recv` returns) is aliased: it
+    must not be written while the array lives. Devices with memory of their own get one copy.
+
+    **Arguments:**
+
+    - `tiles`: `{device index: ndarray}` for every device of the sharding that belongs to this process. The device
+        index is the position in `local_sharding.mesh.devices`.
+    - `local_sharding`: the sharding that the array will have.
+
+    **Returns:**
+
+    A `jax.Array` with exactly that sharding.
+
+    **Raises:**
+
+    `LayoutError` if a tile is missing, or the tiles are not equal in shape and type.
+
+    !!! Example
+
+        ```python
+        x = cm.jax.array(rx.recv().result(), NamedSharding(mesh, PartitionSpec("x")))
+        ```
+    """
+    spec = local_sharding.spec
+    first = next(iter(tiles.values()), None)
+    if first is None:
+        raise LayoutError("No tiles were given. Pass one for each device of the sharding.")
+    shape = list(first.shape)
+    for dimension, entry in enumerate(spec):
+        for axis in entry if isinstance(entry, tuple) else (entry,):
+            if axis is not None:
+                shape[dimension] *= local_sharding.mesh.shape[axis]
+    return assemble(tiles, local_sharding, tuple(shape))
+
+
+def assemble(
+    tiles: Mapping[int, np.ndarray[Any, Any]], named: jax.sharding.NamedSharding, shape: tuple[int, ...]
+) -> jax.Array:
+    """As `array`, for a shape that is known."""
+    expected = named.shard_shape(shape)
+    shards = []
+    dtypes = set()
+    for index, device in enumerate(named.mesh.devices.flat):
+        if device.process_index != device.client.process_index():
+            continue
+        tile = tiles.get(index)
+        if tile is None or tile.shape != expected:
+            got = "no tile" if tile is None else f"a tile of shape {tile.shape}"
+            raise LayoutError(
+                f"Device {index} ({device}) has {got}, the sharding {named.spec} of shape {shape} wants {expected}. "
+                "Pass one tile for each device of this process."
+            )
+        dtypes.add(tile.dtype)
+        shards.append(jax.device_put(tile, device))
+    if len(dtypes) > 1:
+        raise LayoutError(f"The tiles of one array have several types: {sorted(map(str, dtypes))}.")
+    return jax.make_array_from_single_device_arrays(shape, named, shards)
+
+
+def local_devices(named: jax.sharding.NamedSharding) -> tuple[int, ...]:
+    """The device indices of a sharding that belong to this process."""
+    return tuple(
+        index
+        for index, device in enumerate(named.mesh.devices.flat)
+        if device.process_index == device.client.process_index()
+    )
+
+
+def check_holdable(leaf: Leaf) -> None:
+    """Refuse what a `jax.Array` of the stated sharding cannot hold.
+
+    **Raises:** `LayoutError` for uneven shards, types that JAX lacks, and 64-bit types without x64.
+    """
+    what = f"{leaf.label} in the layout {leaf.named.spec} over {dict(leaf.named.mesh.shape)}"
+    try:
+        kept = jax.dtypes.canonicalize_dtype(leaf.dtype)
+    except TypeError:
+        raise LayoutError(
+            f"JAX has no elements of type {leaf.dtype.name}: {what}. State the layout as cm.Sharding to get ndarrays."
+        ) from None
+    if kept != leaf.dtype:
+        raise LayoutError(
+            f"JAX would narrow {leaf.dtype.name} to {kept.name}: {what}. Set jax_enable_x64, cast before sending, "
+            "or state the layout as cm.Sharding to get ndarrays."
+        )
+    try:
+        leaf.named.shard_shape(leaf.shape)
+    except ValueError as error:
+        raise LayoutError(
+            f"JAX cannot hold uneven shards: {what} ({error}). "
+            "Pad the tensor, choose axes that divide it, or state the layout as cm.Sharding to get ndarrays."
+        ) from None
