@@ -1,0 +1,173 @@
+package io.crossmesh.plan;
+
+import io.crossmesh.mesh.Box;
+import io.crossmesh.mesh.Sharding;
+import java.nio.IntBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Proves of any list of moves that it reshards: each is sent by a device that holds its slice and
+ * reaches the hosts of its receivers, and of each destination tile every element is in exactly one
+ * move. It trusts nothing of the planner and does not know unit tasks.
+ *
+ * <p>A tile is proven by halving: the moves' boxes are cut at the median of their own faces until a
+ * region is exactly one box. A region without a box is missing, one with two is sent twice. The
+ * cost is near-linear in the number of boxes; tiles with the same moves are proven once.
+ */
+final class CoverageProof {
+  private final TensorReshard reshard;
+  private final List<Move> moves;
+
+  private CoverageProof(TensorReshard reshard, List<Move> moves) {
+    this.reshard = reshard;
+    this.moves = moves;
+  }
+
+  /** What is wrong with the moves, or nothing. */
+  static Optional<String> fault(List<TensorReshard> tensors, List<Move> moves) {
+    List<List<Move>> byTensor = new ArrayList<>();
+    tensors.forEach(t -> byTensor.add(new ArrayList<>()));
+    for (Move move : moves) {
+      if (move.tensor() < 0 || move.tensor() >= tensors.size()) {
+        return Optional.of("a move is of tensor %d, which does not exist".formatted(move.tensor()));
+      }
+      byTensor.get(move.tensor()).add(move);
+    }
+    for (int i = 0; i < tensors.size(); i++) {
+      Optional<String> fault = new CoverageProof(tensors.get(i), byTensor.get(i)).fault();
+      if (fault.isPresent()) {
+        TensorReshard tensor = tensors.get(i);
+        return fault.map(text -> tensor.describe() + ": " + text);
+      }
+    }
+    return Optional.empty();
+  }
+
+  private Optional<String> fault() {
+    for (Move move : moves) {
+      Optional<String> fault = MoveCheck.fault(reshard, move);
+      if (fault.isPresent()) {
+        return fault.map(text -> text + " in " + move);
+      }
+    }
+    return tileFault();
+  }
+
+  /** Walks the tiles: which moves each device gets, then each distinct (tile, moves) once. */
+  private Optional<String> tileFault() {
+    Sharding dst = reshard.dst();
+    int devices = dst.mesh().size();
+    int[] begin = new int[devices + 1];
+    for (Move move : moves) {
+      for (int device : move.receivers()) {
+        begin[device + 1]++;
+      }
+    }
+    Arrays.parallelPrefix(begin, Integer::sum);
+    int[] filled = Arrays.copyOf(begin, devices);
+    int[] gets = new int[begin[devices]];
+    for (int m = 0; m < moves.size(); m++) {
+      for (int device : moves.get(m).receivers()) {
+        gets[filled[device]++] = m;
+      }
+    }
+    record Proven(Box tile, IntBuffer moves) {}
+    Set<Proven> proven = new HashSet<>();
+    for (int device = 0; device < devices; device++) {
+      Box tile = dst.tile(reshard.tensor().shape(), device);
+      int count = begin[device + 1] - begin[device];
+      if (!proven.add(new Proven(tile, IntBuffer.wrap(gets, begin[device], count).slice()))) {
+        continue;
+      }
+      List<Box> boxes = new ArrayList<>(count);
+      for (int i = begin[device]; i < begin[device + 1]; i++) {
+        boxes.add(moves.get(gets[i]).box());
+      }
+      Optional<String> fault = tileFault(tile, boxes);
+      if (fault.isPresent()) {
+        int at = device;
+        return fault.map(
+            text ->
+                "destination device %d (%s), tile %s: %s"
+                    .formatted(at, dst.mesh().devices().get(at), tile, text));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static Optional<String> tileFault(Box tile, List<Box> boxes) {
+    for (Box box : boxes) {
+      if (!tile.contains(box)) {
+        return Optional.of("it gets %s, which is not inside it".formatted(box));
+      }
+    }
+    return tile.isEmpty() ? Optional.empty() : exactFault(tile, boxes);
+  }
+
+  /** What keeps boxes inside a non-empty region from covering it exactly once, or nothing. */
+  static Optional<String> exactFault(Box region, List<Box> boxes) {
+    if (boxes.isEmpty()) {
+      return Optional.of("%s reaches it in no move".formatted(region));
+    }
+    for (Box box : boxes) {
+      if (box.contains(region)) {
+        return boxes.size() == 1
+            ? Optional.empty()
+            : Optional.of("%s reaches it in %d moves".formatted(region, boxes.size()));
+      }
+    }
+    int dimension = -1;
+    long[] faces = new long[0];
+    for (int d = 0; d < region.rank(); d++) {
+      long[] inner = innerFaces(region, boxes, d);
+      if (inner.length > faces.length) {
+        faces = inner;
+        dimension = d;
+      }
+    }
+    Arrays.sort(faces);
+    long plane = faces[faces.length / 2];
+    for (Box half : halves(region, dimension, plane)) {
+      List<Box> inside = new ArrayList<>();
+      for (Box box : boxes) {
+        box.intersect(half).ifPresent(inside::add);
+      }
+      Optional<String> fault = exactFault(half, inside);
+      if (fault.isPresent()) {
+        return fault;
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static long[] innerFaces(Box region, List<Box> boxes, int d) {
+    long[] faces = new long[2 * boxes.size()];
+    int count = 0;
+    for (Box box : boxes) {
+      if (box.lo(d) > region.lo(d)) {
+        faces[count++] = box.lo(d);
+      }
+      if (box.hi(d) < region.hi(d)) {
+        faces[count++] = box.hi(d);
+      }
+    }
+    return Arrays.copyOf(faces, count);
+  }
+
+  private static List<Box> halves(Box region, int dimension, long plane) {
+    long[] lo = new long[region.rank()];
+    long[] hi = new long[region.rank()];
+    Arrays.setAll(lo, region::lo);
+    Arrays.setAll(hi, region::hi);
+    long[] middleHi = hi.clone();
+    long[] middleLo = lo.clone();
+    middleHi[dimension] = plane;
+    middleLo[dimension] = plane;
+    return List.of(Box.of(lo, middleHi), Box.of(middleLo, hi));
+  }
+}

@@ -1,0 +1,142 @@
+package io.crossmesh.plan;
+
+import io.crossmesh.mesh.Box;
+import io.crossmesh.mesh.Sharding;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Cuts each tensor into its unit tasks. Both layouts cut each dimension by itself, so the slices
+ * are the cells of the grid that the cuts of both make together: they are enumerated one by one, at
+ * a cost proportional to their number, and no pair of tiles that do not meet is ever looked at.
+ */
+final class Decomposition {
+  private final Network network;
+  private final Map<Sharding, Group[]> groups = new IdentityHashMap<>();
+  private long tasks;
+  private long deliveries;
+
+  private Decomposition(Network network) {
+    this.network = network;
+  }
+
+  /** The cells of each tensor, row-major. */
+  static List<List<Cell>> of(List<TensorReshard> tensors, Network network) {
+    Decomposition decomposition = new Decomposition(network);
+    List<List<Cell>> cells = new ArrayList<>(tensors.size());
+    for (int i = 0; i < tensors.size(); i++) {
+      cells.add(decomposition.cells(i, tensors.get(i)));
+    }
+    return cells;
+  }
+
+  /** One range of one dimension that lies in one block of either layout. */
+  private record Range(long lo, long hi, int srcBlock, int dstBlock) {}
+
+  private List<Cell> cells(int index, TensorReshard reshard) {
+    List<Long> shape = reshard.tensor().shape();
+    List<List<Range>> ranges = new ArrayList<>();
+    long count = 1;
+    for (int d = 0; d < shape.size(); d++) {
+      List<Range> of = ranges(shape.get(d), reshard.src().parts(d), reshard.dst().parts(d));
+      ranges.add(of);
+      count = Math.min(count * of.size(), Plan.MAX_TASKS + 1L);
+    }
+    tasks += count;
+    if (tasks > Plan.MAX_TASKS) {
+      throw PlanChecks.layout(
+          "%s: the plan has more than %d unit tasks; use coarser layouts or plan fewer tensors together."
+              .formatted(reshard.describe(), Plan.MAX_TASKS));
+    }
+    Group[] holders = groups(reshard.src());
+    Group[] receivers = groups(reshard.dst());
+    List<Cell> cells = new ArrayList<>((int) count);
+    int[] at = new int[shape.size()];
+    for (long n = 0; n < count; n++) {
+      cells.add(cell(index, reshard, ranges, at, holders, receivers));
+      for (int d = at.length - 1; d >= 0 && ++at[d] == ranges.get(d).size(); d--) {
+        at[d] = 0;
+      }
+    }
+    return cells;
+  }
+
+  private Cell cell(
+      int index,
+      TensorReshard reshard,
+      List<List<Range>> ranges,
+      int[] at,
+      Group[] holders,
+      Group[] receivers) {
+    long[] lo = new long[at.length];
+    long[] hi = new long[at.length];
+    int srcTile = 0;
+    int dstTile = 0;
+    for (int d = 0; d < at.length; d++) {
+      Range range = ranges.get(d).get(at[d]);
+      lo[d] = range.lo;
+      hi[d] = range.hi;
+      srcTile = srcTile * reshard.src().parts(d) + range.srcBlock;
+      dstTile = dstTile * reshard.dst().parts(d) + range.dstBlock;
+    }
+    Box box = Box.of(lo, hi);
+    Group from = holders[srcTile];
+    Group to = receivers[dstTile];
+    deliveries += to.devices().size();
+    if (deliveries > Plan.MAX_DELIVERIES) {
+      throw PlanChecks.layout(
+          "%s: the plan has more than %d slices to deliver; use coarser layouts or plan fewer tensors together."
+              .formatted(reshard.describe(), Plan.MAX_DELIVERIES));
+    }
+    UnitTask task = new UnitTask(index, box, from.devices(), to.devices());
+    return new Cell(task, from, to, box.volume() * reshard.tensor().dtype().bytes());
+  }
+
+  /** The non-empty ranges of a dimension between two neighbouring cuts of either layout. */
+  private static List<Range> ranges(long n, int srcParts, int dstParts) {
+    List<Range> ranges = new ArrayList<>();
+    int src = 0;
+    int dst = 0;
+    long lo = 0;
+    while (lo < n) {
+      long srcEnd = Sharding.cut(n, srcParts, src + 1);
+      long dstEnd = Sharding.cut(n, dstParts, dst + 1);
+      long hi = Math.min(srcEnd, dstEnd);
+      ranges.add(new Range(lo, hi, src, dst));
+      src += srcEnd == hi ? 1 : 0;
+      dst += dstEnd == hi ? 1 : 0;
+      lo = hi;
+    }
+    return ranges;
+  }
+
+  /** The devices of each tile of a layout, tiles numbered row-major by their blocks. */
+  private Group[] groups(Sharding sharding) {
+    return groups.computeIfAbsent(sharding, this::makeGroups);
+  }
+
+  private Group[] makeGroups(Sharding sharding) {
+    int tiles = 1;
+    for (int d = 0; d < sharding.rank(); d++) {
+      tiles *= sharding.parts(d);
+    }
+    List<List<Integer>> devices = new ArrayList<>();
+    for (int i = 0; i < tiles; i++) {
+      devices.add(new ArrayList<>());
+    }
+    for (int device = 0; device < sharding.mesh().size(); device++) {
+      int[] blocks = sharding.blocks(device);
+      int tile = 0;
+      for (int d = 0; d < blocks.length; d++) {
+        tile = tile * sharding.parts(d) + blocks[d];
+      }
+      devices.get(tile).add(device);
+    }
+    Group[] made = new Group[tiles];
+    Arrays.setAll(made, i -> Group.of(sharding.mesh(), devices.get(i), network));
+    return made;
+  }
+}

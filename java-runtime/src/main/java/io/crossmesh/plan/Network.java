@@ -1,0 +1,87 @@
+package io.crossmesh.plan;
+
+import io.crossmesh.mesh.Limit;
+import io.crossmesh.mesh.Topology;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedSet;
+
+/**
+ * The topology with hosts as numbers, restricted to the hosts of a request: numbers are positions
+ * in the sorted list of hosts. NICs of a host count as one link of their summed bandwidth.
+ */
+final class Network {
+  private final List<String> names;
+  private final Map<String, Integer> ids;
+  private final double[] bandwidth;
+  private final double[] latency;
+  private final List<boolean[]> groups = new ArrayList<>();
+  private final List<Double> groupBandwidth = new ArrayList<>();
+
+  Network(Topology topology, SortedSet<String> hosts) {
+    names = List.copyOf(hosts);
+    ids = HashMap.newHashMap(names.size());
+    bandwidth = new double[names.size()];
+    latency = new double[names.size()];
+    for (int h = 0; h < names.size(); h++) {
+      ids.put(names.get(h), h);
+      bandwidth[h] = topology.bandwidth(names.get(h));
+      latency[h] = topology.latency(names.get(h));
+    }
+    for (Limit limit : topology.limits()) {
+      boolean[] group = new boolean[names.size()];
+      for (String host : limit.hosts()) {
+        Integer id = ids.get(host);
+        if (id != null) {
+          group[id] = true;
+        }
+      }
+      groups.add(group);
+      groupBandwidth.add(limit.bandwidth());
+    }
+  }
+
+  int size() {
+    return names.size();
+  }
+
+  String name(int host) {
+    return names.get(host);
+  }
+
+  int id(String host) {
+    Integer id = ids.get(host);
+    if (id == null) {
+      throw PlanChecks.layout(
+          "Host '%s' is on no mesh of the request; routes use the hosts %s."
+              .formatted(host, names));
+    }
+    return id;
+  }
+
+  /** Bytes per second in each direction. */
+  double bandwidth(int host) {
+    return bandwidth[host];
+  }
+
+  /** Seconds. */
+  double latency(int host) {
+    return latency[host];
+  }
+
+  /** Number of groups of hosts that share a limit. */
+  int groups() {
+    return groups.size();
+  }
+
+  boolean inGroup(int group, int host) {
+    return groups.get(group)[host];
+  }
+
+  /** Bytes per second that a group shares in each direction. */
+  double groupBandwidth(int group) {
+    return groupBandwidth.get(group);
+  }
+}

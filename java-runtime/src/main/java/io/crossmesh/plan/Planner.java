@@ -1,0 +1,77 @@
+package io.crossmesh.plan;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Plans a request: the one door of this package. */
+public final class Planner {
+  /** How much of a plan that failed its proof is shown. */
+  private static final int DUMPED_MOVES = 32;
+
+  private Planner() {}
+
+  /**
+   * The proven plan of a request.
+   *
+   * @throws CrossmeshException LAYOUT when the request passes a limit of {@link Plan}; INTERNAL
+   *     with a dump when the plan fails its own proof
+   */
+  public static Plan plan(PlanRequest request) {
+    Network network = new Network(request.topology(), request.hosts());
+    List<List<Cell>> byTensor = Decomposition.of(request.tensors(), network);
+    List<Chosen> chosen = new ArrayList<>();
+    for (List<Cell> cells : byTensor) {
+      chosen.add(
+          CostModel.choose(
+              cells, request.strategy(), request.tensors().size(), network, request.order()));
+    }
+    List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
+    List<Route> routes =
+        Router.route(
+            cells, chosen.stream().map(Chosen::strategy).toList(), network, request.order());
+    List<Move> moves = new ArrayList<>(routes.size());
+    for (Route route : routes) {
+      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
+    }
+    moves = Timeline.predict(moves, network);
+    List<Move> proven = moves;
+    CoverageProof.fault(request.tensors(), moves)
+        .ifPresent(
+            fault -> {
+              throw new CrossmeshException(Code.INTERNAL, dump(request, proven, fault));
+            });
+    return assemble(request, network, cells, chosen, moves);
+  }
+
+  /** The plan of moves that are proven already. */
+  static Plan assemble(
+      PlanRequest request,
+      Network network,
+      List<Cell> cells,
+      List<Chosen> chosen,
+      List<Move> moves) {
+    Traffic traffic = Traffic.of(moves, request.hosts());
+    return new Plan(
+        request,
+        chosen,
+        cells.stream().map(Cell::task).toList(),
+        moves,
+        moves.stream().mapToDouble(Move::end).max().orElse(0),
+        LowerBound.of(cells, network),
+        traffic.sent(),
+        traffic.received(),
+        PlanDigest.of(request, chosen, moves));
+  }
+
+  private static String dump(PlanRequest request, List<Move> moves, String fault) {
+    StringBuilder text = new StringBuilder("The plan failed its proof of coverage: ");
+    text.append(fault).append(". Please report this with what follows.\n");
+    request.tensors().stream()
+        .limit(DUMPED_MOVES)
+        .forEach(tensor -> text.append(tensor.describe()).append('\n'));
+    moves.stream().limit(DUMPED_MOVES).forEach(move -> text.append(move).append('\n'));
+    return text.append(moves.size()).append(" moves in all.").toString();
+  }
+}

@@ -1,0 +1,51 @@
+package io.crossmesh.plan;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import java.util.Arrays;
+import java.util.stream.Collectors;
+
+/** How a slice travels to its receivers. */
+public enum Strategy {
+  /** The cost model chooses for each tensor. */
+  AUTO("auto"),
+  /** One message to each receiving device. */
+  SEND_RECV("send_recv"),
+  /** One pipelined chain through the receiving hosts. */
+  BROADCAST("broadcast");
+
+  private final String id;
+
+  Strategy(String id) {
+    this.id = id;
+  }
+
+  /** The name in JSON and in the Python client. */
+  public String id() {
+    return id;
+  }
+
+  /**
+   * The strategy of this name.
+   *
+   * @throws CrossmeshException LAYOUT naming what is available
+   */
+  public static Strategy parse(String id) {
+    for (Strategy strategy : values()) {
+      if (strategy.id.equals(id)) {
+        return strategy;
+      }
+    }
+    throw new CrossmeshException(
+        Code.LAYOUT,
+        "The strategy '%s' is not available; use one of %s."
+            .formatted(
+                PlanChecks.brief(id),
+                Arrays.stream(values()).map(Strategy::id).collect(Collectors.joining(", "))));
+  }
+
+  @Override
+  public String toString() {
+    return id;
+  }
+}

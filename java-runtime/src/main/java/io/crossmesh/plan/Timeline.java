@@ -1,0 +1,243 @@
+package io.crossmesh.plan;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Predicts when each move starts and ends: a list schedule of chunks on full-duplex NICs, as the
+ * transfer engine runs it. Whenever a NIC falls free, the first move of the plan that has a chunk
+ * ready goes, if all that it crosses is free: the NIC that sends, the NIC that receives, and the
+ * shared limits between them. A chunk occupies each of them for its bytes over their bandwidth and
+ * lands a latency later; only then may the next host forward it and the next chunk of the same move
+ * follow.
+ *
+ * <p>Chunks are events, so their number is bounded: of plans with more than {@value #MAX_EVENTS}
+ * chunk hops, runs of neighbouring chunks of a move are taken as one.
+ */
+final class Timeline {
+  private static final int MAX_EVENTS = 1 << 17;
+
+  /** Times closer than this ratio are one instant: sums of the same terms in another order. */
+  private static final double SAME = 1 + 1e-12;
+
+  private final Network network;
+  private final List<Move> moves;
+
+  /** Chunks that count as one event. */
+  private final long run;
+
+  // A stage is one hop of one move; stages of a move are neighbours, moves in plan order.
+  private final int[] moveOf;
+  private final int[] pairOf;
+  private final int[] landed;
+  private final int[] sent;
+  private final int[] available;
+  private final int[] grains;
+
+  private final List<Pair> pairs = new ArrayList<>();
+  private final List<List<Pair>> pairsOfResource = new ArrayList<>();
+  private final double[] rate;
+  private final boolean[] busy;
+  private final TimeHeap events = new TimeHeap();
+  private final List<Pair> touched = new ArrayList<>();
+  private final double[] start;
+  private final double[] end;
+
+  /** Two neighbours on some route: what lies between them, and the stages that could go now. */
+  private static final class Pair {
+    final int id;
+    final int[] resources;
+    final double latency;
+    final TimeHeap ready = new TimeHeap();
+    boolean touched;
+
+    Pair(int id, int[] resources, double latency) {
+      this.id = id;
+      this.resources = resources;
+      this.latency = latency;
+    }
+  }
+
+  private Timeline(List<Move> moves, Network network) {
+    this.moves = moves;
+    this.network = network;
+    int stages = 0;
+    double hops = 0;
+    for (Move move : moves) {
+      stages += move.route().size() - 1;
+      hops += (double) move.chunks() * (move.route().size() - 1);
+    }
+    run = (long) Math.ceil(Math.max(1, hops / MAX_EVENTS));
+    moveOf = new int[stages];
+    pairOf = new int[stages];
+    landed = new int[stages];
+    sent = new int[stages];
+    available = new int[stages];
+    grains = new int[stages];
+    int resources = 2 * (network.size() + network.groups());
+    rate = new double[resources];
+    busy = new boolean[resources];
+    for (int r = 0; r < resources; r++) {
+      int host = r / 2;
+      rate[r] =
+          host < network.size()
+              ? network.bandwidth(host)
+              : network.groupBandwidth(host - network.size());
+      pairsOfResource.add(new ArrayList<>());
+    }
+    start = new double[moves.size()];
+    end = new double[moves.size()];
+    Arrays.fill(start, -1);
+  }
+
+  /** The same moves with their predicted times. Copies inside a host are free: 0 to 0. */
+  static List<Move> predict(List<Move> moves, Network network) {
+    Timeline timeline = new Timeline(moves, network);
+    timeline.load();
+    timeline.simulate();
+    List<Move> timed = new ArrayList<>(moves.size());
+    for (int m = 0; m < moves.size(); m++) {
+      timed.add(moves.get(m).at(Math.max(0, timeline.start[m]), timeline.end[m]));
+    }
+    return timed;
+  }
+
+  private void load() {
+    Map<Long, Pair> byHosts = new HashMap<>();
+    int stage = 0;
+    for (int m = 0; m < moves.size(); m++) {
+      Move move = moves.get(m);
+      int count = (int) Math.ceilDiv(move.chunks(), run);
+      for (int hop = 0; hop + 1 < move.route().size(); hop++) {
+        int from = network.id(move.route().get(hop));
+        int to = network.id(move.route().get(hop + 1));
+        Pair pair =
+            byHosts.computeIfAbsent((long) from * network.size() + to, key -> makePair(from, to));
+        moveOf[stage] = m;
+        pairOf[stage] = pair.id;
+        grains[stage] = count;
+        if (hop == 0) {
+          available[stage] = count;
+          makeReady(stage);
+        }
+        stage++;
+      }
+    }
+  }
+
+  private Pair makePair(int from, int to) {
+    List<Integer> resources = new ArrayList<>(List.of(2 * from, 2 * to + 1));
+    for (int g = 0; g < network.groups(); g++) {
+      if (network.inGroup(g, from) != network.inGroup(g, to)) {
+        resources.add(2 * (network.size() + g) + (network.inGroup(g, from) ? 0 : 1));
+      }
+    }
+    Pair pair =
+        new Pair(
+            pairs.size(),
+            resources.stream().mapToInt(Integer::intValue).toArray(),
+            Math.max(network.latency(from), network.latency(to)));
+    pairs.add(pair);
+    resources.forEach(r -> pairsOfResource.get(r).add(pair));
+    return pair;
+  }
+
+  private void simulate() {
+    startReady(0);
+    while (!events.isEmpty()) {
+      double now = events.key();
+      while (!events.isEmpty() && events.key() <= now * SAME) {
+        int event = events.remove();
+        if (event < busy.length) {
+          busy[event] = false;
+          pairsOfResource.get(event).forEach(this::touch);
+        } else {
+          land(event - busy.length, now);
+        }
+      }
+      startReady(now);
+    }
+  }
+
+  private void touch(Pair pair) {
+    if (!pair.touched && !pair.ready.isEmpty()) {
+      pair.touched = true;
+      touched.add(pair);
+    }
+  }
+
+  private void makeReady(int stage) {
+    Pair pair = pairs.get(pairOf[stage]);
+    pair.ready.add(stage, stage);
+    touch(pair);
+  }
+
+  /** Starts, in plan order, one chunk of each pair of hosts between which all is free. */
+  private void startReady(double now) {
+    TimeHeap candidates = new TimeHeap();
+    for (Pair pair : touched) {
+      pair.touched = false;
+      candidates.add(pair.ready.value(), pair.id);
+    }
+    touched.clear();
+    while (!candidates.isEmpty()) {
+      Pair pair = pairs.get(candidates.remove());
+      if (isFree(pair)) {
+        launch(pair, now);
+      }
+    }
+  }
+
+  private boolean isFree(Pair pair) {
+    for (int resource : pair.resources) {
+      if (busy[resource]) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private void launch(Pair pair, double now) {
+    int stage = pair.ready.remove();
+    Move move = moves.get(moveOf[stage]);
+    int grain = sent[stage]++;
+    long size = run * move.chunkBytes();
+    long chunks = run;
+    if (grain + 1 == grains[stage]) {
+      size = move.bytes() - grain * size;
+      chunks = move.chunks() - grain * run;
+    }
+    double longest = 0;
+    for (int resource : pair.resources) {
+      double seconds = size / rate[resource];
+      longest = Math.max(longest, seconds);
+      busy[resource] = true;
+      events.add(now + seconds, resource);
+    }
+    events.add(now + longest + chunks * pair.latency, busy.length + stage);
+    if (start[moveOf[stage]] < 0) {
+      start[moveOf[stage]] = now;
+    }
+  }
+
+  private void land(int stage, double now) {
+    int move = moveOf[stage];
+    landed[stage]++;
+    if (sent[stage] < available[stage]) {
+      makeReady(stage);
+    }
+    int next = stage + 1;
+    if (next < moveOf.length && moveOf[next] == move) {
+      available[next]++;
+      // A stage waits in its queue or is on the wire while it has more; idle means all is landed.
+      if (available[next] == landed[next] + 1 && sent[next] == landed[next]) {
+        makeReady(next);
+      }
+    } else if (landed[stage] == grains[stage]) {
+      end[move] = now;
+    }
+  }
+}
