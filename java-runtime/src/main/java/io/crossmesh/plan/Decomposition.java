@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Cuts each tensor into its unit tasks. Both layouts cut each dimension by itself, so the slices
@@ -15,7 +14,7 @@ import java.util.Map;
  */
 final class Decomposition {
   private final Network network;
-  private final Map<Sharding, Group[]> groups = new IdentityHashMap<>();
+  private final IdentityHashMap<Sharding, Group[]> groups = new IdentityHashMap<>();
   private long tasks;
   private long deliveries;
 

@@ -16,8 +16,7 @@ final class Explain {
     text.append(
         String.format(
             Locale.ROOT,
-            "plan %s: %d tensors, %d unit tasks, %d moves, strategy %s, order %s%n"
-                .replace("%n", "\n"),
+            "plan %s: %d tensors, %d unit tasks, %d moves, strategy %s, order %s\n",
             plan.digest().substring(0, 12),
             plan.request().tensors().size(),
             plan.tasks().size(),

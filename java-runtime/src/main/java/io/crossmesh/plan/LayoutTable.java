@@ -20,8 +20,8 @@ final class LayoutTable {
   private final Map<Mesh, Integer> byMesh = new HashMap<>();
 
   // Comparing large meshes is slow; nearly all tensors share the same few objects.
-  private final Map<Sharding, Integer> sameLayout = new IdentityHashMap<>();
-  private final Map<Mesh, Integer> sameMesh = new IdentityHashMap<>();
+  private final IdentityHashMap<Sharding, Integer> sameLayout = new IdentityHashMap<>();
+  private final IdentityHashMap<Mesh, Integer> sameMesh = new IdentityHashMap<>();
 
   LayoutTable(List<TensorReshard> tensors) {
     for (TensorReshard tensor : tensors) {

@@ -56,7 +56,7 @@ public record PlanRequest(
   public static SortedSet<String> hosts(List<TensorReshard> tensors) {
     SortedSet<String> hosts = new TreeSet<>();
     // Boundaries have many tensors and few meshes: each mesh is walked once.
-    Map<Mesh, Boolean> seen = new IdentityHashMap<>();
+    IdentityHashMap<Mesh, Boolean> seen = new IdentityHashMap<>();
     for (TensorReshard tensor : tensors) {
       for (Mesh mesh : List.of(tensor.src().mesh(), tensor.dst().mesh())) {
         if (seen.put(mesh, true) == null) {
