@@ -1,0 +1,41 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.mesh.Topology;
+import io.crossmesh.plan.Order;
+import io.crossmesh.plan.Strategy;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One process's part in a channel.
+ *
+ * @param name what both sides call it
+ * @param side which end this process is
+ * @param tensors in the order in which both sides state them; all on one list of devices
+ * @param devices positions in the mesh of this side that this process holds; all on this host
+ * @param depth steps that may be on the wire; landing and staging sets are reserved for as many
+ * @param timeoutNanos limit of the opening, and of each step from its call
+ * @param strategy how slices travel, or whatever the other side says
+ * @param order who sends first, or whatever the other side says
+ * @param topology the network; the first source host that states one decides
+ * @param owner who holds the memory, in the words of messages, such as "process 4711"
+ */
+public record ChannelOpen(
+    String name,
+    Side side,
+    List<TensorSide> tensors,
+    List<Integer> devices,
+    int depth,
+    long timeoutNanos,
+    Optional<Strategy> strategy,
+    Optional<Order> order,
+    Optional<Topology> topology,
+    String owner) {
+  /** Largest depth that is accepted. */
+  public static final int DEPTH_MAX = 1024;
+
+  public ChannelOpen {
+    tensors = List.copyOf(tensors);
+    devices = List.copyOf(devices);
+  }
+}

@@ -1,0 +1,44 @@
+package io.crossmesh.transfer;
+
+import java.util.List;
+
+/**
+ * A reading of the engine.
+ *
+ * @param droppedMessages messages refused: garbage, strangers, dead steps, duplicates
+ */
+public record EngineStatus(
+    String host,
+    long epoch,
+    List<Peer> peers,
+    List<Channel> channels,
+    Counters.Traffic traffic,
+    long arenaUsedBytes,
+    long arenaBudgetBytes,
+    long droppedMessages) {
+  public EngineStatus {
+    peers = List.copyOf(peers);
+    channels = List.copyOf(channels);
+  }
+
+  /** A peer; {@code connected} is false after it was lost. */
+  public record Peer(String host, long epoch, boolean connected, Counters.Traffic traffic) {}
+
+  /**
+   * A channel or an opening of one.
+   *
+   * @param state "claimed" (waiting for the other parties), "opening", "open" or "closing"
+   * @param liveSteps steps known and not over here
+   * @param receiptsOut received sets that processes of this host hold
+   * @param bulkBytesSent tensor bytes of this channel that left this host
+   * @param bulkBytesReceived tensor bytes of this channel that reached this host
+   */
+  public record Channel(
+      String name,
+      long id,
+      String state,
+      int liveSteps,
+      int receiptsOut,
+      long bulkBytesSent,
+      long bulkBytesReceived) {}
+}
