@@ -10,6 +10,9 @@ import java.util.List;
  * bandwidth)}. Small chunks fill a chain fast, large ones save latency.
  */
 final class CostModel {
+  /** AUTO does not consider one message per device beyond this many messages for a tensor. */
+  private static final long MANY = 1 << 16;
+
   private CostModel() {}
 
   /** The choice for one tensor; {@code asked} may be AUTO. */
@@ -36,9 +39,6 @@ final class CostModel {
     }
     return best;
   }
-
-  /** AUTO does not consider one message per device beyond this many messages for a tensor. */
-  private static final long MANY = 1 << 16;
 
   private static long deliveries(List<Cell> cells) {
     return cells.stream().mapToLong(cell -> cell.receivers().devices().size()).sum();

@@ -5,8 +5,11 @@ import io.crossmesh.mesh.Sharding;
 import java.nio.IntBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
@@ -22,10 +25,12 @@ import java.util.Set;
 final class CoverageProof {
   private final TensorReshard reshard;
   private final List<Move> moves;
+  private final int[] firstHolders;
 
-  private CoverageProof(TensorReshard reshard, List<Move> moves) {
+  private CoverageProof(TensorReshard reshard, List<Move> moves, int[] firstHolders) {
     this.reshard = reshard;
     this.moves = moves;
+    this.firstHolders = firstHolders;
   }
 
   /** What is wrong with the moves, or nothing. */
@@ -38,19 +43,41 @@ final class CoverageProof {
       }
       byTensor.get(move.tensor()).add(move);
     }
+    IdentityHashMap<Sharding, int[]> firstHolders = new IdentityHashMap<>();
     for (int i = 0; i < tensors.size(); i++) {
-      Optional<String> fault = new CoverageProof(tensors.get(i), byTensor.get(i)).fault();
+      TensorReshard tensor = tensors.get(i);
+      int[] first = firstHolders.computeIfAbsent(tensor.src(), CoverageProof::firstHolders);
+      Optional<String> fault = new CoverageProof(tensor, byTensor.get(i), first).fault();
       if (fault.isPresent()) {
-        TensorReshard tensor = tensors.get(i);
         return fault.map(text -> tensor.describe() + ": " + text);
       }
     }
     return Optional.empty();
   }
 
+  /** For each device of a layout, the first device of its host that holds the same tile. */
+  private static int[] firstHolders(Sharding sharding) {
+    record Place(String host, IntBuffer blocks) {}
+    Map<Place, Integer> first = new HashMap<>();
+    int[] holders = new int[sharding.mesh().size()];
+    for (int device = 0; device < holders.length; device++) {
+      Place place =
+          new Place(sharding.mesh().hostOf(device), IntBuffer.wrap(sharding.blocks(device)));
+      Integer known = first.putIfAbsent(place, device);
+      holders[device] = known == null ? device : known;
+    }
+    return holders;
+  }
+
   private Optional<String> fault() {
     for (Move move : moves) {
       Optional<String> fault = MoveCheck.fault(reshard, move);
+      if (fault.isEmpty() && firstHolders[move.sender()] != move.sender()) {
+        fault =
+            Optional.of(
+                "the sender is not the first holder of its host, device %d"
+                    .formatted(firstHolders[move.sender()]));
+      }
       if (fault.isPresent()) {
         return fault.map(text -> text + " in " + move);
       }

@@ -17,6 +17,7 @@ final class Decomposition {
   private final IdentityHashMap<Sharding, Group[]> groups = new IdentityHashMap<>();
   private long tasks;
   private long deliveries;
+  private long positions;
 
   private Decomposition(Network network) {
     this.network = network;
@@ -49,6 +50,12 @@ final class Decomposition {
       throw PlanChecks.layout(
           "%s: the plan has more than %d unit tasks; use coarser layouts or plan fewer tensors together."
               .formatted(reshard.describe(), Plan.MAX_TASKS));
+    }
+    positions += reshard.src().mesh().size() + reshard.dst().mesh().size();
+    if (positions > Plan.MAX_DELIVERIES) {
+      throw PlanChecks.layout(
+          "%s: the tensors have more than %d tiles; plan fewer tensors together."
+              .formatted(reshard.describe(), Plan.MAX_DELIVERIES));
     }
     Group[] holders = groups(reshard.src());
     Group[] receivers = groups(reshard.dst());

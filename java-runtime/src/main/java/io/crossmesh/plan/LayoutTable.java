@@ -10,8 +10,7 @@ import java.util.Map;
 
 /**
  * The distinct meshes and layouts of a request, numbered by first use: what documents and digests
- * write once and refer to by number. Meshes that differ in axis names only are one mesh here, the
- * first.
+ * write once and refer to by number.
  */
 final class LayoutTable {
   private final List<Mesh> meshes = new ArrayList<>();
@@ -23,11 +22,24 @@ final class LayoutTable {
   private final IdentityHashMap<Sharding, Integer> sameLayout = new IdentityHashMap<>();
   private final IdentityHashMap<Mesh, Integer> sameMesh = new IdentityHashMap<>();
 
-  LayoutTable(List<TensorReshard> tensors) {
+  private final boolean axisNames;
+
+  private LayoutTable(List<TensorReshard> tensors, boolean axisNames) {
+    this.axisNames = axisNames;
     for (TensorReshard tensor : tensors) {
       layoutOf(tensor.src());
       layoutOf(tensor.dst());
     }
+  }
+
+  /** Meshes with other axis names are other meshes. */
+  static LayoutTable withAxisNames(List<TensorReshard> tensors) {
+    return new LayoutTable(tensors, true);
+  }
+
+  /** Meshes that differ in axis names only are one mesh, without names. */
+  static LayoutTable withoutAxisNames(List<TensorReshard> tensors) {
+    return new LayoutTable(tensors, false);
   }
 
   List<Mesh> meshes() {
@@ -47,24 +59,20 @@ final class LayoutTable {
   }
 
   private int findLayout(Sharding layout) {
-    Sharding plain = new Sharding(meshes(layout), layout.spec());
+    Sharding plain = new Sharding(meshes.get(meshOf(layout)), layout.spec());
     return byLayout.computeIfAbsent(
         plain,
         key -> {
-          layouts.add(plain);
+          layouts.add(key);
           return layouts.size() - 1;
         });
   }
 
-  private Mesh meshes(Sharding layout) {
-    return meshes.get(meshOf(layout));
-  }
-
   private int findMesh(Mesh mesh) {
     return byMesh.computeIfAbsent(
-        mesh.withoutAxisNames(),
+        axisNames ? mesh : mesh.withoutAxisNames(),
         key -> {
-          meshes.add(mesh);
+          meshes.add(key);
           return meshes.size() - 1;
         });
   }

@@ -71,7 +71,7 @@ final class PlanDigest {
       texts(limit.hosts());
       out.writeDouble(limit.bandwidth());
     }
-    LayoutTable layouts = new LayoutTable(request.tensors());
+    LayoutTable layouts = LayoutTable.withoutAxisNames(request.tensors());
     out.writeInt(layouts.meshes().size());
     for (Mesh mesh : layouts.meshes()) {
       mesh(mesh);

@@ -22,6 +22,9 @@ public record PlanRequest(
   /** Most tensors of one request. */
   public static final int MAX_TENSORS = 65_536;
 
+  /** Most bytes that a plan may deliver if every device got every tensor whole. */
+  public static final long MAX_BYTES = 1L << 62;
+
   public PlanRequest {
     tensors = List.copyOf(tensors);
     if (tensors.isEmpty() || tensors.size() > MAX_TENSORS) {
@@ -37,6 +40,17 @@ public record PlanRequest(
             "Two tensors have the key '%s', of shapes %s and %s; give each its own key."
                 .formatted(tensor.tensor().key(), other.tensor().shape(), tensor.tensor().shape()));
       }
+    }
+    long bytes = 0;
+    for (TensorReshard tensor : tensors) {
+      long perDevice = tensor.tensor().bytes();
+      int devices = tensor.dst().mesh().size();
+      if (perDevice > (MAX_BYTES - bytes) / devices) {
+        throw PlanChecks.layout(
+            "%s: the devices of the destination would get more than %d bytes; plan fewer tensors together."
+                .formatted(tensor.describe(), MAX_BYTES));
+      }
+      bytes += perDevice * devices;
     }
     for (String host : hosts(tensors)) {
       if (!topology.hosts().containsKey(host)) {
