@@ -1,0 +1,75 @@
+package io.crossmesh.gateway;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.json.Json;
+import io.crossmesh.plan.Plan;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * Plans that clients refer to by number. A client releases what it no longer reads; the limit stops
+ * one that forgets to, before the heap does.
+ */
+final class PlanRegistry {
+  static final int PLANS_MAX = 16_384;
+
+  private final Map<Long, Plan> plans = new HashMap<>();
+  private long last;
+
+  synchronized long add(Plan plan) {
+    if (plans.size() >= PLANS_MAX) {
+      throw new CrossmeshException(
+          Code.INTERNAL,
+          "%d plans are held by clients of this process; drop references to plans that are no longer read."
+              .formatted(PLANS_MAX));
+    }
+    plans.put(++last, plan);
+    return last;
+  }
+
+  synchronized Plan get(long id) {
+    Plan plan = plans.get(id);
+    if (plan == null) {
+      throw new CrossmeshException(
+          Code.INTERNAL,
+          "plan %d is not held here; it was released, or made by another process.".formatted(id));
+    }
+    return plan;
+  }
+
+  synchronized void release(long id) {
+    plans.remove(id);
+  }
+
+  synchronized int size() {
+    return plans.size();
+  }
+
+  /** The small part of a plan, which travels at once. */
+  static ObjectNode summary(long id, Plan plan) {
+    ObjectNode json =
+        Json.object()
+            .put("id", id)
+            .put("digest", plan.digest())
+            .put("makespan", plan.makespan())
+            .put("lower_bound", plan.lowerBound())
+            .put("gap", plan.gap())
+            .put("tasks", plan.tasks().size())
+            .put("moves", plan.moves().size());
+    var chosen = json.putArray("chosen");
+    plan.chosen()
+        .forEach(
+            choice ->
+                chosen
+                    .addObject()
+                    .put("strategy", choice.strategy().id())
+                    .put("chunk_bytes", choice.chunkBytes()));
+    ObjectNode sent = json.putObject("bytes_sent");
+    plan.bytesSent().forEach(sent::put);
+    ObjectNode received = json.putObject("bytes_received");
+    plan.bytesReceived().forEach(received::put);
+    return json;
+  }
+}

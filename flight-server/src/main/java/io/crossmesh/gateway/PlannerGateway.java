@@ -1,0 +1,198 @@
+package io.crossmesh.gateway;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.TextNode;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.json.Json;
+import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.PlanJson;
+import io.crossmesh.plan.Planner;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.function.Supplier;
+
+/**
+ * The entry point of the Python client: every public method is one that it may call, with strings
+ * and numbers in and one JSON {@link Envelope} out. No method throws, and none but {@link
+ * #nextEvents} waits for the network or for another process; {@link #join} waits for answers of
+ * other agents within their limit.
+ */
+public final class PlannerGateway implements AutoCloseable {
+  static final long WAIT_MILLIS_MAX = 60_000;
+
+  private final Supplier<ObjectNode> identity;
+  private final Optional<AgentSide> agent;
+  private final PlanRegistry plans = new PlanRegistry();
+  private final Optional<Sessions> sessions;
+
+  private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent) {
+    this.identity = identity;
+    this.agent = agent;
+    this.sessions = agent.map(side -> new Sessions(side.channels(), plans));
+  }
+
+  /** A gateway that plans and refuses everything else. */
+  public static PlannerGateway planningOnly(Supplier<ObjectNode> identity) {
+    return new PlannerGateway(identity, Optional.empty());
+  }
+
+  /** The gateway of an agent. */
+  public static PlannerGateway of(Supplier<ObjectNode> identity, AgentSide agent) {
+    return new PlannerGateway(identity, Optional.of(agent));
+  }
+
+  /** Who this is and where its doors are, without secrets. */
+  public String hello() {
+    return Envelope.of(identity);
+  }
+
+  /** Plans a request document and keeps the plan; answers its summary with its number. */
+  public String plan(String requestJson) {
+    return Envelope.of(() -> kept(Planner.plan(PlanJson.readRequest(requestJson))));
+  }
+
+  /** Reads a plan document, proves it and keeps it; answers as {@link #plan}. */
+  public String planLoad(String planJson) {
+    return Envelope.of(() -> kept(PlanJson.readPlan(planJson)));
+  }
+
+  /** The whole document of a kept plan, as a string. */
+  public String planJson(long id) {
+    return Envelope.of(() -> TextNode.valueOf(PlanJson.write(plans.get(id))));
+  }
+
+  /** What a kept plan says to people. */
+  public String planExplain(long id) {
+    return Envelope.of(() -> TextNode.valueOf(plans.get(id).explain()));
+  }
+
+  /** Forgets a plan; harmless if it is forgotten already. */
+  public String planRelease(long id) {
+    return done(() -> plans.release(id));
+  }
+
+  /** Makes other agents known: {@code [{"name", "address": "host:port"}]}. */
+  public String join(String peersJson) {
+    return Envelope.of(() -> agentSide().join(JsonValue.parse(peersJson, "peers")));
+  }
+
+  /** Begins a session that ends with the process. */
+  public String openSession(long pid, String label) {
+    return Envelope.of(() -> Json.object().put("session", sessions().open(pid, label)));
+  }
+
+  /** Opens a channel; that it is open, or failed, comes as an event. */
+  public String openChannel(long session, String requestJson) {
+    return Envelope.of(
+        () -> {
+          Session opener = sessions().get(session);
+          JsonValue request = JsonValue.parse(requestJson, "channel");
+          return Json.object()
+              .put("channel", opener.open(ChannelRequests.read(request, opener.owner())));
+        });
+  }
+
+  /** Sends what lies in a staging set as a step. */
+  public String send(long session, long channel, long step, long set) {
+    return done(() -> sessions().get(session).send(channel, step, Math.toIntExact(set)));
+  }
+
+  /** Asks for a step. */
+  public String recv(long session, long channel, long step) {
+    return done(() -> sessions().get(session).recv(channel, step));
+  }
+
+  /** Gives a received set back. */
+  public String release(long session, long channel, long receipt) {
+    return done(() -> sessions().get(session).release(channel, receipt));
+  }
+
+  /** Ends a step for all parties. */
+  public String cancel(long session, long channel, long step, String code, String reason) {
+    return done(() -> sessions().get(session).handle(channel).cancel(step, codeOf(code), reason));
+  }
+
+  /** Ends a channel for all parties with a reason. */
+  public String abort(long session, long channel, String reason) {
+    return done(() -> sessions().get(session).handle(channel).abort(reason));
+  }
+
+  /** Ends a channel once what was sent has been delivered. */
+  public String closeChannel(long session, long channel) {
+    return done(() -> sessions().get(session).handle(channel).close());
+  }
+
+  /** Ends a session and all it holds. */
+  public String closeSession(long session) {
+    return done(() -> sessions().end(session, "a process closed its connection to its agent"));
+  }
+
+  /** Events of a session, waiting up to {@code waitMillis} for the first. */
+  public String nextEvents(long session, long waitMillis) {
+    return Envelope.of(
+        () -> {
+          try {
+            ObjectNode answer = Json.object();
+            answer.set(
+                "events",
+                sessions().get(session).nextEvents(Math.clamp(waitMillis, 0, WAIT_MILLIS_MAX)));
+            return answer;
+          } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new CrossmeshException(
+                Code.AGENT_UNAVAILABLE, "the agent ends; start it again.", e);
+          }
+        });
+  }
+
+  /** What the agent is doing, in numbers. */
+  public String status() {
+    return Envelope.of(
+        () -> {
+          ObjectNode json = agentSide().status();
+          json.set("sessions", sessions().status());
+          return json.put("plans", plans.size());
+        });
+  }
+
+  /** Ends all sessions. Not to be reached through the door: it is not a method of the protocol. */
+  @Override
+  public void close() {
+    sessions.ifPresent(Sessions::close);
+  }
+
+  private ObjectNode kept(Plan plan) {
+    return PlanRegistry.summary(plans.add(plan), plan);
+  }
+
+  private Sessions sessions() {
+    return sessions.orElseThrow(PlannerGateway::noAgent);
+  }
+
+  private AgentSide agentSide() {
+    return agent.orElseThrow(PlannerGateway::noAgent);
+  }
+
+  private static CrossmeshException noAgent() {
+    return new CrossmeshException(
+        Code.AGENT_UNAVAILABLE,
+        "this process only plans; transfers need an agent: start one, or use cm.LocalCluster.");
+  }
+
+  private static String done(Runnable call) {
+    return Envelope.of(
+        () -> {
+          call.run();
+          return Json.object();
+        });
+  }
+
+  private static Code codeOf(String pythonName) {
+    return Arrays.stream(Code.values())
+        .filter(code -> code.pythonName().equals(pythonName))
+        .findFirst()
+        .orElseThrow(() -> Json.bad("there is no error class '" + pythonName + "'"));
+  }
+}

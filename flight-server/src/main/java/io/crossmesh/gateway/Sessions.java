@@ -1,0 +1,110 @@
+package io.crossmesh.gateway;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.json.Json;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The sessions of an agent; each ends with its process, whether or not that says goodbye. */
+final class Sessions implements AutoCloseable {
+  static final int SESSIONS_MAX = 1024;
+  static final int LABEL_CHARACTERS_MAX = 200;
+
+  private final ChannelOpener engine;
+  private final PlanRegistry plans;
+  private final Map<Long, Session> sessions = new HashMap<>();
+  private long last;
+  private boolean closed;
+
+  Sessions(ChannelOpener engine, PlanRegistry plans) {
+    this.engine = engine;
+    this.plans = plans;
+  }
+
+  long open(long pid, String label) {
+    if (label.length() > LABEL_CHARACTERS_MAX) {
+      throw Json.bad("the session's label is too long");
+    }
+    ProcessHandle process =
+        ProcessHandle.of(pid)
+            .orElseThrow(
+                () ->
+                    new CrossmeshException(
+                        Code.AGENT_UNAVAILABLE,
+                        "the agent sees no process %d on its host; connect by Flight from other hosts and containers."
+                            .formatted(pid)));
+    long id = add(pid, label);
+    process
+        .onExit()
+        .thenRun(
+            () ->
+                end(
+                    id,
+                    "process %d (%s) ended without closing its channels".formatted(pid, label)));
+    return id;
+  }
+
+  Session get(long id) {
+    synchronized (sessions) {
+      Session session = sessions.get(id);
+      if (session == null) {
+        throw new CrossmeshException(
+            Code.TRANSFER_CANCELLED, "session %d is closed; connect again.".formatted(id));
+      }
+      return session;
+    }
+  }
+
+  void end(long id, String reason) {
+    Session session;
+    synchronized (sessions) {
+      session = sessions.remove(id);
+    }
+    if (session != null) {
+      session.close(reason);
+    }
+  }
+
+  ArrayNode status() {
+    ArrayNode json = JsonNodeFactory.instance.arrayNode();
+    copy().forEach(session -> json.add(session.status()));
+    return json;
+  }
+
+  @Override
+  public void close() {
+    List<Session> open;
+    synchronized (sessions) {
+      closed = true;
+      open = List.copyOf(sessions.values());
+      sessions.clear();
+    }
+    open.forEach(session -> session.close("the agent ends"));
+  }
+
+  private long add(long pid, String label) {
+    synchronized (sessions) {
+      if (closed) {
+        throw new CrossmeshException(Code.AGENT_UNAVAILABLE, "the agent ends; start it again.");
+      }
+      if (sessions.size() >= SESSIONS_MAX) {
+        throw new CrossmeshException(
+            Code.AGENT_UNAVAILABLE,
+            "the agent serves %d sessions already; close some.".formatted(SESSIONS_MAX));
+      }
+      long id = ++last;
+      sessions.put(id, new Session(id, pid, label, engine, plans));
+      return id;
+    }
+  }
+
+  private List<Session> copy() {
+    synchronized (sessions) {
+      return List.copyOf(sessions.values());
+    }
+  }
+}
