@@ -1,0 +1,94 @@
+package io.crossmesh.agent;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.HostPort;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.regex.Pattern;
+
+/**
+ * What an agent was told, checked once and never changed. Defaults stand in {@link AgentOptions}.
+ *
+ * @param name the host's name in meshes; also part of a directory's name
+ * @param infoFile where the agent says how to reach it
+ * @param bind the address on which Flight and UCX listen
+ * @param flightPort 0 for any free port
+ * @param arena the budget for tensor bytes in shared memory
+ * @param arenaDirectory a directory in memory, /dev/shm
+ * @param transport how agents move bytes between them
+ * @param peers agents to ask for their addresses at the start; more come by {@code join}
+ * @param token opens the Flight door of every agent of the cluster
+ * @param exitWithStdin whether the end of standard input ends the agent
+ */
+public record AgentConfig(
+    String name,
+    Path infoFile,
+    String bind,
+    int flightPort,
+    DataSize arena,
+    Path arenaDirectory,
+    TransportKind transport,
+    List<Peer> peers,
+    Token token,
+    boolean exitWithStdin) {
+
+  /** The least arena that makes sense: one small channel. */
+  static final DataSize ARENA_MIN = DataSize.parse("1MiB");
+
+  private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}");
+
+  /** How agents move bytes between them. */
+  public enum TransportKind {
+    /** UCX, if the libraries are there; otherwise the agent says why it has no transport. */
+    UCX,
+    /** None: planning and Flight only. */
+    NONE
+  }
+
+  /** Another agent, by the address of its Flight door. */
+  public record Peer(String name, HostPort address) {
+    /** Reads {@code b=127.0.0.1:4711}. */
+    static Peer parse(String text) {
+      int equals = text.indexOf('=');
+      if (equals <= 0) {
+        throw new IllegalArgumentException("'" + text + "' is not name=host:port");
+      }
+      return new Peer(
+          checkedName(text.substring(0, equals).strip()),
+          HostPort.parse(text.substring(equals + 1).strip()));
+    }
+  }
+
+  public AgentConfig {
+    checkedName(name);
+    peers = List.copyOf(peers);
+    check(flightPort >= 0 && flightPort <= 65_535, "--flight-port is between 0 and 65535");
+    check(!bind.isBlank(), "--bind is empty; 127.0.0.1 is the default");
+    check(
+        arena.bytes() >= ARENA_MIN.bytes(),
+        "--arena %s is less than %s".formatted(arena, ARENA_MIN));
+    check(
+        Files.isDirectory(arenaDirectory) && Files.isWritable(arenaDirectory),
+        "--arena-dir %s is not a writable directory".formatted(arenaDirectory));
+    check(
+        peers.stream().map(Peer::name).distinct().count() == peers.size(),
+        "--peer names one agent twice");
+  }
+
+  /** The name, if it can name a host and a directory. */
+  static String checkedName(String name) {
+    check(
+        NAME.matcher(name).matches(),
+        "'%s' cannot name a host: use letters, digits, dot, dash and underscore, at most 63"
+            .formatted(name));
+    return name;
+  }
+
+  private static void check(boolean holds, String message) {
+    if (!holds) {
+      throw new CrossmeshException(Code.AGENT_UNAVAILABLE, message + ".");
+    }
+  }
+}

@@ -1,0 +1,125 @@
+package io.crossmesh.agent;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** The options of {@code agent}, with their defaults beside them. */
+final class AgentOptions {
+  /** The environment's name for the cluster's token. */
+  static final String TOKEN_VARIABLE = "CROSSMESH_TOKEN";
+
+  @Option(
+      names = "--name",
+      required = true,
+      paramLabel = "NAME",
+      description = "The host's name in meshes.")
+  private String name = "";
+
+  @Option(
+      names = "--info-file",
+      required = true,
+      paramLabel = "FILE",
+      description = "Where to write ports and tokens once ready (mode 0600).")
+  private Path infoFile = Path.of("");
+
+  @Option(
+      names = "--bind",
+      defaultValue = "127.0.0.1",
+      paramLabel = "ADDRESS",
+      description = "Address on which Flight and UCX listen. Default: ${DEFAULT-VALUE}.")
+  private String bind = "";
+
+  @Option(
+      names = "--flight-port",
+      defaultValue = "0",
+      paramLabel = "PORT",
+      description = "Port of the Flight door; 0 is any free one.")
+  private int flightPort;
+
+  @Option(
+      names = "--arena",
+      defaultValue = "1GiB",
+      paramLabel = "SIZE",
+      description = "Budget for tensor bytes in shared memory. Default: ${DEFAULT-VALUE}.")
+  private DataSize arena = new DataSize(0);
+
+  @Option(
+      names = "--arena-dir",
+      defaultValue = "/dev/shm",
+      paramLabel = "DIR",
+      description = "Directory in memory for the arena. Default: ${DEFAULT-VALUE}.")
+  private Path arenaDirectory = Path.of("");
+
+  @Option(
+      names = "--transport",
+      defaultValue = "ucx",
+      paramLabel = "NAME",
+      description = "How agents move bytes: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
+  private AgentConfig.TransportKind transport = AgentConfig.TransportKind.UCX;
+
+  @Option(
+      names = "--peer",
+      split = ",",
+      paramLabel = "NAME=HOST:PORT",
+      description = "Another agent's Flight door; repeat, or separate by commas.")
+  private List<AgentConfig.Peer> peers = new ArrayList<>();
+
+  @Option(
+      names = "--token-file",
+      paramLabel = "FILE",
+      description = "File with the cluster's token; $CROSSMESH_TOKEN wins. Neither: a new token.")
+  private @Nullable Path tokenFile;
+
+  @Option(
+      names = "--exit-with-stdin",
+      description = "End when standard input ends, as it does when the starter dies.")
+  private boolean exitWithStdin;
+
+  /**
+   * Checks everything and freezes it.
+   *
+   * @throws CrossmeshException with {@link Code#AGENT_UNAVAILABLE} that names the option
+   */
+  AgentConfig freeze(Map<String, String> environment) {
+    return new AgentConfig(
+        name,
+        infoFile,
+        bind,
+        flightPort,
+        arena,
+        arenaDirectory,
+        transport,
+        peers,
+        token(environment),
+        exitWithStdin);
+  }
+
+  private Token token(Map<String, String> environment) {
+    String fromEnvironment = environment.getOrDefault(TOKEN_VARIABLE, "");
+    try {
+      if (!fromEnvironment.isEmpty()) {
+        return Token.of(fromEnvironment);
+      }
+      if (tokenFile != null) {
+        if (Files.size(tokenFile) > 2L * Token.LENGTH_MAX) {
+          throw new IllegalArgumentException(tokenFile + " is too large for a token");
+        }
+        return Token.of(Files.readString(tokenFile).strip());
+      }
+      return Token.generate();
+    } catch (IOException e) {
+      throw new CrossmeshException(
+          Code.AUTH, "cannot read the token file " + tokenFile + ": " + e + ".", e);
+    } catch (IllegalArgumentException e) {
+      throw new CrossmeshException(Code.AUTH, "the token is refused: " + e.getMessage() + ".", e);
+    }
+  }
+}
