@@ -7,6 +7,9 @@
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
+from ._agent import Agent, connect
+from ._channel import Receiver, Sender
+from ._cluster import LocalCluster
 from ._errors import (
     AgentUnavailable,
     ArenaFull,
@@ -20,9 +23,11 @@ from ._errors import (
     TransferTimeout,
 )
 from ._mesh import Device, Mesh
+from ._plan import Chosen, Move, Plan, UnitTask, plan
 from ._sharding import Sharding
 from ._spec import TensorSpec
 from ._topology import Nic, Topology
+from ._transfer import Transfer
 
 if TYPE_CHECKING:
     from . import jax as jax
@@ -30,23 +35,34 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Agent",
     "AgentUnavailable",
     "ArenaFull",
     "AuthError",
+    "Chosen",
     "CrossmeshError",
     "Device",
     "LayoutError",
+    "LocalCluster",
     "Mesh",
+    "Move",
     "Nic",
     "PeerLost",
+    "Plan",
     "PlanMismatch",
+    "Receiver",
+    "Sender",
     "Sharding",
     "StepMismatch",
     "TensorSpec",
     "Topology",
+    "Transfer",
     "TransferCancelled",
     "TransferTimeout",
+    "UnitTask",
     "__version__",
+    "connect",
+    "plan",
 ]
 
 

@@ -114,7 +114,7 @@ class Topology:
             unknown = [host for host in members if host not in self._hosts]
             if unknown or not members:
                 raise LayoutError(f"The limit on {members} names hosts {unknown} without NICs. Add them to hosts.")
-            self._limits[members] = bandwidth(rate)
+            self._limits[members] = _bandwidth(rate)
 
     @classmethod
     def uniform(
@@ -146,6 +146,10 @@ class Topology:
     def limits(self) -> dict[tuple[str, ...], float]:
         """What groups of hosts share towards the rest, in bytes per second."""
         return dict(self._limits)
+
+    def bandwidth(self, host: str) -> float:
+        """Bytes per second that a host can send, and receive at the same time: its NICs together."""
+        return sum(nic.bandwidth for nic in self._hosts[host])
 
     def to_json(self) -> str:
         """This topology as JSON text, for `from_json`."""

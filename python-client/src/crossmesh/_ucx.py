@@ -17,11 +17,11 @@ _MEND = "Mend it with: pip install 'crossmesh[ucx]', or apt-get install libucx0"
 class Ucx:
     """Where UCX is. `available` tells whether there is one; `reason` says why not, and what to install.
 
-    `directory` is `None` for a UCX that the system's linker finds by itself.
+    `library_path` is `None` for a UCX that the system's linker finds by itself.
     """
 
     available: bool
-    directory: Path | None
+    library_path: Path | None
     source: str
     reason: str = ""
 

@@ -1,0 +1,329 @@
+"""A trainer's connection to the agent of its host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ._arena import Arena
+from ._channel import ChannelEnd, Receiver, Sender
+from ._control import Control, Gateway
+from ._errors import AgentUnavailable, AuthError, LayoutError
+from ._jax_seen import jax_if_imported
+from ._session import Session
+from ._sharding import agent_host_known, json_tables
+from ._spec import Leaf, resolve
+from ._topology import Topology
+
+PROTOCOL = 1
+TIMEOUT_SECONDS = 60.0
+
+_End = TypeVar("_End", bound=ChannelEnd)
+
+
+class Agent:
+    """A connection to an agent. Made by `cm.connect` and `LocalCluster.agent`; a context manager."""
+
+    def __init__(self, name: str, control: Control, arena: Arena, *, status: Any = None, on_close: Any = None) -> None:
+        self._name = name
+        self._control = control
+        self._status = status
+        self._session = Session(control, arena, name, on_close or (lambda: None))
+        self._ends: weakref.WeakSet[ChannelEnd] = weakref.WeakSet()
+
+    @property
+    def name(self) -> str:
+        """The host's name in meshes."""
+        return self._name
+
+    def sender(
+        self,
+        name: str,
+        tree: Any,
+        src: Any = None,
+        *,
+        depth: int = 4,
+        timeout: float = TIMEOUT_SECONDS,
+        strategy: str | None = None,
+        order: str | None = None,
+        topology: Topology | None = None,
+        devices: Sequence[int] | None = None,
+        hosts: Sequence[str] | None = None,
+    ) -> Sender:
+        """Open the sending end of a channel. Does not wait for the other parties.
+
+        Every process that holds devices of the source mesh opens it, and states the same layout. The channel is open
+        when all devices of both meshes are claimed; every host then plans by itself and compares digests.
+
+        **Arguments:**
+
+        - `name`: what both sides call the channel.
+        - `tree`: a pytree of anything with `.shape` and `.dtype`; the whole tensors.
+        - `src`: the layout on this side: a `cm.Sharding` or `jax.sharding.NamedSharding`, a tree prefix of them, or
+            `None` for the leaves' own.
+        - `depth`: how many steps may be on the wire.
+        - `timeout`: seconds for the opening, and for each step from its call.
+        - `strategy`, `order`, `topology`: as in `cm.plan`; `None` leaves it to the other parties.
+        - `devices`: the device indices of this process, if several processes of this host share the mesh. By
+            default those of this JAX process (`NamedSharding`), or all of this host.
+        - `hosts`: the host of each JAX process, as in `Sharding.from_jax`.
+
+        **Returns:** a `Sender`, which is a context manager.
+
+        **Raises:** `LayoutError` if the layout does not fit; `AgentUnavailable` if the agent is gone.
+
+        !!! Example
+
+            ```python
+            with agent.sender("act/0-1", jax.ShapeDtypeStruct((8, 16), "float32"), sharding) as tx:
+                tx.send(x).result()
+            ```
+        """
+        return self._open(Sender, name, tree, src, depth, timeout, strategy, order, topology, devices, hosts)
+
+    def receiver(
+        self,
+        name: str,
+        tree: Any,
+        dst: Any = None,
+        *,
+        depth: int = 4,
+        timeout: float = TIMEOUT_SECONDS,
+        strategy: str | None = None,
+        order: str | None = None,
+        topology: Topology | None = None,
+        devices: Sequence[int] | None = None,
+        hosts: Sequence[str] | None = None,
+    ) -> Receiver:
+        """Open the receiving end of a channel. Does not wait for the other parties.
+
+        **Arguments:** as `sender`, with the layout of the destination.
+
+        **Returns:** a `Receiver`, which is a context manager.
+
+        **Raises:**
+
+        `LayoutError` if the layout does not fit, or was stated as a `NamedSharding` that JAX cannot hold (uneven
+        shards, 64-bit types without x64); `AgentUnavailable` if the agent is gone.
+
+        !!! Example
+
+            ```python
+            with agent.receiver("act/0-1", jax.ShapeDtypeStruct((8, 16), "float32"), sharding) as rx:
+                x = rx.recv().result()
+            ```
+        """
+        return self._open(Receiver, name, tree, dst, depth, timeout, strategy, order, topology, devices, hosts)
+
+    def status(self) -> dict[str, Any]:
+        """What the agent is doing: channels, peers, bytes sent and received, use of the arena."""
+        return dict(self._status()) if self._status is not None else {}
+
+    def close(self) -> None:
+        """Close all channels in order, and the connection. Arrays that were received stay good."""
+        for end in list(self._ends):
+            end.close()
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for end in list(self._ends):
+                end.abort(f"{type(error).__name__}: {error}")
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Agent {self._name!r}>"
+
+    def _open(
+        self,
+        kind: type[_End],
+        name: str,
+        tree: Any,
+        layout: Any,
+        depth: int,
+        timeout: float,
+        strategy: str | None,
+        order: str | None,
+        topology: Topology | None,
+        devices: Sequence[int] | None,
+        hosts: Sequence[str] | None,
+    ) -> _End:
+        if depth < 1:
+            raise LayoutError(f"Channel {name!r}: depth is at least 1, got {depth}.")
+        if not timeout > 0:
+            raise LayoutError(f"Channel {name!r}: timeout is a positive number of seconds, got {timeout!r}.")
+        side = "source" if kind._side == "src" else "destination"
+        leaves, treedef = resolve(tree, layout, side, self._hosts_of_jax(hosts))
+        if not leaves:
+            raise LayoutError(f"Channel {name!r} has no tensors: the tree {tree!r} has no leaves.")
+        mine = self._devices_of(leaves, side, devices)
+        if kind._side == "dst":
+            for leaf in leaves:
+                if leaf.named is not None:
+                    from .jax import check_holdable
+
+                    check_holdable(leaf)
+        meshes, layouts, where = json_tables([leaf.sharding for leaf in leaves])
+        request = {
+            "name": name,
+            "side": kind._side,
+            "meshes": meshes,
+            "layouts": layouts,
+            "tensors": [
+                {"key": leaf.key, "shape": list(leaf.shape), "dtype": leaf.dtype.name, "layout": number}
+                for leaf, number in zip(leaves, where, strict=True)
+            ],
+            "devices": list(mine),
+            "depth": depth,
+            "timeout": float(timeout),
+            "strategy": strategy,
+            "order": order,
+            "topology": None if topology is None else topology._to_json(),
+        }
+        end = kind(self._session, name, leaves, treedef, mine, request)
+        self._ends.add(end)
+        return end
+
+    def _hosts_of_jax(self, hosts: Sequence[str] | None) -> Sequence[str] | None:
+        jax = jax_if_imported()
+        if hosts is not None or os.environ.get("CROSSMESH_HOSTS") or jax is None:
+            return hosts
+        return [self._name] if jax.process_count() == 1 else None
+
+    def _devices_of(self, leaves: Sequence[Leaf], side: str, stated: Sequence[int] | None) -> tuple[int, ...]:
+        first = leaves[0].sharding.mesh
+        for leaf in leaves:
+            if leaf.sharding.mesh.devices != first.devices:
+                raise LayoutError(
+                    f"The tensors of one side lie on the same devices: {leaf.label} lies on {leaf.sharding.mesh!r}, "
+                    f"{leaves[0].label} on {first!r}. Open a channel for each."
+                )
+        here = first.devices_of(self._name)
+        if not here:
+            raise LayoutError(
+                f"The {side} mesh {first!r} has no device on {self._name!r}, the host of this agent. "
+                "Open this end at an agent of one of its hosts, or correct the mesh."
+            )
+        if stated is not None:
+            alien = [device for device in stated if device not in here]
+            if alien or not stated:
+                raise LayoutError(
+                    f"devices={list(stated)} are not devices on {self._name!r}, which has {list(here)} of {first!r}."
+                )
+            return tuple(sorted(set(stated)))
+        named = next((leaf.named for leaf in leaves if leaf.named is not None), None)
+        if named is not None and hasattr(named.mesh, "devices"):
+            with contextlib.suppress(ValueError):  # an abstract mesh has none
+                from .jax import local_devices
+
+                return local_devices(named)
+        return here
+
+
+def connect(address: str | None = None, *, token: str | None = None, timeout: float = TIMEOUT_SECONDS) -> Agent:
+    """Connect to the agent of this host.
+
+    **Arguments:**
+
+    - `address`: `"host:port"` of the agent's Flight door; by default `$CROSSMESH_AGENT`.
+    - `token`: the cluster's token; by default `$CROSSMESH_TOKEN`.
+    - `timeout`: seconds.
+
+    **Returns:** an `Agent`, which is a context manager.
+
+    **Raises:**
+
+    `AgentUnavailable` if no agent answers, or the one that does is not on this host; `AuthError` for a wrong token.
+
+    !!! Example
+
+        ```python
+        with cm.connect() as agent:
+            rx = agent.receiver("act/0-1", spec, layout)
+        ```
+    """
+    where = address or os.environ.get("CROSSMESH_AGENT")
+    if not where:
+        raise AgentUnavailable(
+            'No agent is named. Pass connect("host:port") or set CROSSMESH_AGENT to the address of its Flight door.'
+        )
+    secret = token if token is not None else os.environ.get("CROSSMESH_TOKEN", "")
+    hello = flight_action(where, secret, "hello", {"v": 1, "protocol": PROTOCOL}, timeout)
+    info = _read_info(hello, where)
+    gateway = gateway_of(info)
+    agent = local_agent(info, gateway, on_close=gateway.close)
+    agent_host_known(agent.name)
+    return agent
+
+
+def gateway_of(info: dict[str, Any], why_gone: Any = None) -> Gateway:
+    """The Py4J door that a private info file tells of."""
+    door, label = info["gateway"], f"Agent {info['name']!r}"
+    if why_gone is None:
+        return Gateway(door["port"], door["token"], label)
+    return Gateway(door["port"], door["token"], label, why_gone)
+
+
+def local_agent(info: dict[str, Any], gateway: Gateway, on_close: Any = None) -> Agent:
+    """An agent on this host, from its private info file."""
+    arena = Arena(info["arena"]["path"], int(info["arena"]["bytes"]))
+    return Agent(info["name"], gateway, arena, status=gateway.status, on_close=on_close)
+
+
+def flight_action(address: str, token: str, action: str, body: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """Ask an agent by its Flight door; the answer is one JSON document.
+
+    **Raises:** `AuthError`, `AgentUnavailable`.
+    """
+    from pyarrow import ArrowException, flight
+
+    options = flight.FlightCallOptions(timeout=timeout, headers=[(b"authorization", b"Bearer " + token.encode())])
+    try:
+        with flight.connect(f"grpc://{address}") as client:
+            results = list(client.do_action(flight.Action(action, json.dumps(body).encode()), options))
+        return dict(json.loads(results[0].body.to_pybytes()))
+    except (flight.FlightUnauthenticatedError, flight.FlightUnauthorizedError) as error:
+        raise AuthError(
+            f"The agent at {address} refused the token. Pass token= or set CROSSMESH_TOKEN to the one that it was "
+            f"started with. [{_short(error)}]"
+        ) from None
+    except (ArrowException, OSError, ValueError, IndexError) as error:
+        raise AgentUnavailable(
+            f"No agent answers at {address} within {timeout:g} s. Start one there, or correct the address. "
+            f"[{_short(error)}]"
+        ) from None
+
+
+def _read_info(hello: dict[str, Any], address: str) -> dict[str, Any]:
+    name, path = hello.get("name"), Path(str(hello.get("info_file")))
+    try:
+        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except PermissionError:
+        raise AuthError(
+            f"Agent {name!r} at {address} belongs to another user: {path} cannot be read. "
+            "Run the agent and the trainer as one user."
+        ) from None
+    except (OSError, ValueError):
+        info = {}
+    if info.get("epoch") != hello.get("epoch"):
+        raise AgentUnavailable(
+            f"Agent {name!r} at {address} is not on this host: a trainer's tensors go through the shared memory of "
+            "its own host's agent. Connect to that one, or use Arrow Flight from here (docs/flight.md)."
+        )
+    return info
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

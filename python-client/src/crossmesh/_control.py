@@ -1,0 +1,302 @@
+"""What a JVM of crossmesh can be asked: typed calls, typed events, failures as exceptions.
+
+`Control` is what the channels need; `Gateway` speaks it over Py4J. Values on the wire are numbers and short JSON texts;
+tensor bytes never pass here.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ._errors import AgentUnavailable, AuthError, CrossmeshError, error_of
+
+CALL_SECONDS_MAX = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A tile of this process inside a set: the tensor, the devices that hold it, its box, where it lies."""
+
+    tensor: int
+    devices: tuple[int, ...]
+    box: tuple[tuple[int, int], ...]
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The channel is open. `sets` are the arena offsets of the staging sets (empty for receivers)."""
+
+    channel: int
+    plan: int
+    digest: str
+    tiles: tuple[Tile, ...]
+    set_bytes: int
+    sets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The staging set of a step may be overwritten."""
+
+    channel: int
+    step: int
+    set: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A step has landed on every receiver."""
+
+    channel: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A step is here, in the set at `base`; with `copy` it must be copied out and released at once."""
+
+    channel: int
+    step: int
+    receipt: int
+    base: int
+    copy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """A step is over for all parties."""
+
+    channel: int
+    step: int
+    error: CrossmeshError
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFailed:
+    """The channel is over."""
+
+    channel: int
+    error: CrossmeshError
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The channel is closed as asked."""
+
+    channel: int
+
+
+Event = Opened | Sent | Delivered | Received | StepFailed | ChannelFailed | Closed
+
+
+class Control(Protocol):
+    """The calls that a session of channels makes. Each may raise any `CrossmeshError`."""
+
+    def open_session(self, pid: int, label: str) -> int:
+        """Begin a session, which ends with the process of that id."""
+
+    def open_channel(self, session: int, request: dict[str, Any]) -> int:
+        """Begin to open a channel; `Opened` or `ChannelFailed` follows."""
+
+    def send(self, session: int, channel: int, step: int, staging_set: int) -> None:
+        """Send what lies in a staging set."""
+
+    def recv(self, session: int, channel: int, step: int) -> None:
+        """Ask for a step."""
+
+    def release(self, session: int, channel: int, receipt: int) -> None:
+        """Give a received set back."""
+
+    def cancel(self, session: int, channel: int, step: int, code: str, reason: str) -> None:
+        """End a step for all parties."""
+
+    def abort(self, session: int, channel: int, reason: str) -> None:
+        """End a channel for all parties."""
+
+    def close_channel(self, session: int, channel: int) -> None:
+        """Close a channel in order; `Closed` or `ChannelFailed` follows."""
+
+    def close_session(self, session: int) -> None:
+        """End a session and all that it holds."""
+
+    def next_events(self, session: int, wait_millis: int) -> Sequence[Event]:
+        """Wait for events; none may come within the time."""
+
+    def plan_json(self, plan: int) -> str:
+        """A kept plan as a document."""
+
+    def plan_explain(self, plan: int) -> str:
+        """A kept plan in words."""
+
+    def plan_release(self, plan: int) -> None:
+        """Forget a plan."""
+
+
+class Gateway:
+    """`Control` over Py4J, with planning, joining and status.
+
+    **Arguments:**
+
+    - `port`, `token`: from the JVM's private file.
+    - `label`: what messages call the JVM.
+    - `why_gone`: says how the JVM ended, if we know.
+    """
+
+    def __init__(
+        self, port: int, token: str, label: str, why_gone: Callable[[], str] = lambda: ". Start it again."
+    ) -> None:
+        from py4j.java_gateway import GatewayParameters, JavaGateway
+
+        self._label = label
+        self._why_gone = why_gone
+        self._gateway = JavaGateway(
+            gateway_parameters=GatewayParameters(
+                address="127.0.0.1",
+                port=port,
+                auth_token=token,
+                auto_convert=False,
+                auto_field=False,
+                read_timeout=CALL_SECONDS_MAX,
+            )
+        )
+        self._methods: dict[str, Any] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._gateway.close(keep_callback_server=True)
+
+    def hello(self) -> dict[str, Any]:
+        """Who answers, and where its doors are."""
+        return dict(self._call("hello"))
+
+    def plan(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Plan, keep the plan and give its summary."""
+        return dict(self._call("plan", json.dumps(request)))
+
+    def plan_load(self, document: str) -> dict[str, Any]:
+        """Read and prove a plan document, keep it and give its summary."""
+        return dict(self._call("planLoad", document))
+
+    def plan_json(self, plan: int) -> str:
+        """See `Control`."""
+        return str(self._call("planJson", plan))
+
+    def plan_explain(self, plan: int) -> str:
+        """See `Control`."""
+        return str(self._call("planExplain", plan))
+
+    def plan_release(self, plan: int) -> None:
+        """See `Control`."""
+        self._call("planRelease", plan)
+
+    def join(self, peers: Sequence[tuple[str, str]]) -> None:
+        """Tell the agent all agents of the cluster: `(name, host:port of the Flight door)`."""
+        self._call("join", json.dumps([{"name": name, "address": address} for name, address in peers]))
+
+    def open_session(self, pid: int, label: str) -> int:
+        """See `Control`."""
+        return int(self._call("openSession", pid, label)["session"])
+
+    def open_channel(self, session: int, request: dict[str, Any]) -> int:
+        """See `Control`."""
+        return int(self._call("openChannel", session, json.dumps(request))["channel"])
+
+    def send(self, session: int, channel: int, step: int, staging_set: int) -> None:
+        """See `Control`."""
+        self._call("send", session, channel, step, staging_set)
+
+    def recv(self, session: int, channel: int, step: int) -> None:
+        """See `Control`."""
+        self._call("recv", session, channel, step)
+
+    def release(self, session: int, channel: int, receipt: int) -> None:
+        """See `Control`."""
+        self._call("release", session, channel, receipt)
+
+    def cancel(self, session: int, channel: int, step: int, code: str, reason: str) -> None:
+        """See `Control`."""
+        self._call("cancel", session, channel, step, code, reason)
+
+    def abort(self, session: int, channel: int, reason: str) -> None:
+        """See `Control`."""
+        self._call("abort", session, channel, reason)
+
+    def close_channel(self, session: int, channel: int) -> None:
+        """See `Control`."""
+        self._call("closeChannel", session, channel)
+
+    def close_session(self, session: int) -> None:
+        """See `Control`."""
+        self._call("closeSession", session)
+
+    def next_events(self, session: int, wait_millis: int) -> list[Event]:
+        """See `Control`."""
+        return [read_event(event) for event in self._call("nextEvents", session, wait_millis)["events"]]
+
+    def status(self) -> dict[str, Any]:
+        """What the agent is doing, in numbers."""
+        return dict(self._call("status"))
+
+    def _call(self, method: str, *arguments: str | int) -> Any:
+        from py4j.protocol import Py4JAuthenticationError, Py4JError
+
+        try:
+            call = self._methods.get(method)
+            if call is None:
+                call = self._methods[method] = getattr(self._gateway.entry_point, method)
+            answer = call(*arguments)
+        except Py4JAuthenticationError as error:
+            raise AuthError(f"{self._label} refused our token: {error}. Use the token it was started with.") from None
+        except (Py4JError, OSError) as error:
+            if self._closed:
+                raise AgentUnavailable(f"The connection to {self._label} is closed. Connect again.") from None
+            raise AgentUnavailable(f"{self._label} does not answer{self._why_gone()} [{error}]") from error
+        envelope = json.loads(answer)
+        failure = envelope.get("error")
+        if failure is not None:
+            raise error_of(failure["code"], failure["message"])
+        return envelope["ok"]
+
+
+def read_event(event: dict[str, Any]) -> Event:
+    """One event as it crosses the gateway."""
+    channel = event["channel"]
+    match event["e"]:
+        case "open":
+            tiles = tuple(
+                Tile(
+                    tile["tensor"],
+                    tuple(tile["devices"]),
+                    tuple((lo, hi) for lo, hi in tile["box"]),
+                    tile["offset"],
+                    tile["bytes"],
+                )
+                for tile in event["tiles"]
+            )
+            return Opened(channel, event["plan"], event["digest"], tiles, event["set_bytes"], tuple(event["sets"]))
+        case "sent":
+            return Sent(channel, event["step"], event["set"])
+        case "delivered":
+            return Delivered(channel, event["step"])
+        case "received":
+            return Received(channel, event["step"], event["receipt"], event["base"], event["copy"])
+        case "step_failed":
+            return StepFailed(channel, event["step"], error_of(event["code"], event["message"]))
+        case "channel_failed":
+            return ChannelFailed(channel, error_of(event["code"], event["message"]))
+        case "closed":
+            return Closed(channel)
+        case other:
+            raise CrossmeshError(f"The agent told an event {other!r} that this client does not know. Update crossmesh.")

@@ -1,0 +1,202 @@
+"""Starting a JVM of crossmesh and living and dying with it.
+
+The JVM holds the read end of a pipe whose write end is ours: when this process ends, in whatever way, the JVM reads
+the end of its input and ends too. It runs in a session of its own, so that Ctrl-C reaches only Python, which then
+ends it in order. Ports and tokens come back through a private file, never by argv or output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ._errors import AgentUnavailable
+from ._java import find_jar, find_java
+from ._ucx import find_ucx, ucx_env
+
+START_SECONDS_MAX = 60.0
+END_SECONDS_MAX = 15.0
+LOG_LINES_QUOTED = 12
+
+JVM_FLAGS = (
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow",
+    "--enable-native-access=ALL-UNNAMED",
+    "-XX:+UseSerialGC",
+    "-Xms32m",
+    "-Xmx512m",
+)
+
+
+class Jvm:
+    """One JVM that this process started.
+
+    **Arguments:**
+
+    - `command`: the jar's subcommand and its options, without `--info-file` and `--exit-with-stdin`.
+    - `label`: what messages call it.
+    - `with_ucx`: whether it shall load UCX.
+    - `env`: additions to its environment.
+
+    It is not ready before `wait_ready`; several can start at the same time.
+
+    **Raises:** `AgentUnavailable` if there is no Java or no jar.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, label: str, with_ucx: bool = False, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.label = label
+        java = java_command(with_ucx=with_ucx)
+        self._directory = private_directory()
+        self.info_path = self._directory / "info.json"
+        self._log = self._directory / "log"
+        self._info: dict[str, Any] | None = None
+        self._closing = threading.Lock()
+        argv = [*java, f"-Djava.io.tmpdir={self._directory}", "-jar", str(find_jar()), *command]
+        argv += ["--info-file", str(self.info_path), "--exit-with-stdin"]
+        try:
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=child_env() | dict(env or {}),
+                )
+        except OSError as error:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise AgentUnavailable(f"{label} cannot be started with {java[0]}: {error}.") from None
+        _running.add(self)
+
+    @property
+    def pid(self) -> int:
+        """The JVM's process id."""
+        return self._process.pid
+
+    def wait_ready(self, timeout: float = START_SECONDS_MAX) -> dict[str, Any]:
+        """What the JVM wrote about itself, once it is ready.
+
+        **Raises:** `AgentUnavailable` quoting its log if it ended or is not ready in time.
+        """
+        deadline = time.monotonic() + timeout
+        while self._info is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._info = json.loads(self.info_path.read_text(encoding="utf-8"))
+                break
+            if self._process.poll() is not None:
+                raise AgentUnavailable(f"{self.label} ended while it started{self.post_mortem()}")
+            if time.monotonic() > deadline:
+                raise AgentUnavailable(f"{self.label} was not ready within {timeout:g} s{self.post_mortem()}")
+            time.sleep(0.01)
+        return self._info
+
+    def post_mortem(self) -> str:
+        """How it ended and the last lines of its log, to put at the end of a message."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        code = self._process.returncode
+        how = "" if code is None else f" ({_how(code)})"
+        try:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        said = "\n  ".join(lines[-LOG_LINES_QUOTED:]) if lines else "(nothing)"
+        return f"{how}. It said:\n  {said}"
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the JVM and remove its directory. A second call does nothing."""
+        with self._closing:
+            stdin = self._process.stdin
+            if stdin is not None and not stdin.closed:
+                with contextlib.suppress(OSError):
+                    stdin.close()
+            try:
+                self._process.wait(END_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            shutil.rmtree(self._directory, ignore_errors=True)
+            _running.discard(self)
+
+    def let_go(self) -> None:
+        """Begin the end without waiting for it, so that several JVMs can end together."""
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            with contextlib.suppress(OSError):
+                stdin.close()
+
+    def _forked(self) -> None:
+        # A forked child would hold the pipe open and keep the JVM alive after its parent.
+        stdin = self._process.stdin
+        if stdin is not None and not stdin.closed:
+            with contextlib.suppress(OSError):
+                os.close(stdin.fileno())
+
+
+_running: weakref.WeakSet[Jvm] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for jvm in list(_running):
+        jvm._forked()
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def java_command(*, with_ucx: bool) -> list[str]:
+    """`java` with the flags that crossmesh needs.
+
+    **Raises:** `AgentUnavailable` if there is no Java that is new enough.
+    """
+    command = [str(find_java().path), *JVM_FLAGS]
+    ucx = find_ucx() if with_ucx else None
+    if ucx is not None and ucx.library_path is not None:
+        command.append(f"-Djava.library.path={ucx.library_path}")
+    return command
+
+
+def child_env() -> dict[str, str]:
+    """The environment of a JVM: ours, with what UCX must find before it starts."""
+    environ = dict(os.environ)
+    environ.pop("CROSSMESH_TOKEN", None)
+    return environ | ucx_env(environ)
+
+
+def private_directory() -> Path:
+    """A new directory of mode 0700 for one JVM, under one of this user; those of dead processes are removed."""
+    base = Path(tempfile.gettempdir()) / f"crossmesh-py-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    if base.stat().st_uid != os.getuid() or base.is_symlink():
+        raise AgentUnavailable(f"{base} belongs to someone else. Remove it, or set TMPDIR to a directory of your own.")
+    for old in base.iterdir():
+        owner = old.name.split("-", 1)[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=base))
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"

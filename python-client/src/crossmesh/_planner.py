@@ -1,0 +1,53 @@
+"""The planner JVM of this process: started on first use, ended with the process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from ._control import Gateway
+from ._jvm import Jvm
+
+_lock = threading.Lock()
+_running: tuple[int, Jvm, Gateway] | None = None
+
+
+def planner() -> Gateway:
+    """The gateway of the planner.
+
+    **Raises:** `AgentUnavailable` if the JVM cannot be started.
+    """
+    global _running
+    with _lock:
+        if _running is not None and (_running[0] != os.getpid() or not _running[1].alive()):
+            if _running[0] == os.getpid():
+                _close(_running)
+            _running = None
+        if _running is None:
+            jvm = Jvm(["planner"], label="The planner")
+            try:
+                info = jvm.wait_ready()
+                door = info["gateway"]
+                gateway = Gateway(door["port"], door["token"], "The planner", jvm.post_mortem)
+            except BaseException:
+                jvm.close()
+                raise
+            _running = (os.getpid(), jvm, gateway)
+        return _running[2]
+
+
+@atexit.register
+def close_planner() -> None:
+    """End the planner, if it runs; the next plan starts it again."""
+    global _running
+    with _lock:
+        if _running is not None and _running[0] == os.getpid():
+            _close(_running)
+        _running = None
+
+
+def _close(running: tuple[int, Jvm, Gateway]) -> None:
+    _, jvm, gateway = running
+    gateway.close()
+    jvm.close()

@@ -1,0 +1,99 @@
+"""The future of one step of a channel."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Protocol
+
+from ._errors import CrossmeshError, TransferCancelled
+
+
+class _Canceller(Protocol):
+    def _cancel(self, transfer: Transfer, reason: str) -> None: ...
+
+
+class Transfer(Future[Any]):
+    """One step on its way: a `concurrent.futures.Future`.
+
+    `result(timeout)` of a send ends when every receiver has the step; of a receive it returns the tree that arrived.
+    When the time runs out it raises `TimeoutError` and the transfer lives on; a transfer that is dead raises its own
+    error. Callbacks run on a thread of crossmesh, which they must not block.
+    """
+
+    def __init__(self, end: _Canceller, step: int) -> None:
+        super().__init__()
+        self._end = end
+        self._step = step
+        self._taken = False
+        self._settled = threading.Event()
+        self._cancelled_here = False
+        self.set_running_or_notify_cancel()
+
+    @property
+    def step(self) -> int:
+        """The step's number."""
+        return self._step
+
+    @property
+    def progress(self) -> float:
+        """0 before the bytes are taken, 0.5 on the way, 1 when the step is over."""
+        if self.done():
+            return 1.0
+        return 0.5 if self._taken else 0.0
+
+    def read(self, timeout: float | None = None) -> None:
+        """Wait until the bytes of `x` are taken: from then on it may be donated or overwritten.
+
+        **Arguments:**
+
+        - `timeout`: seconds, or `None` to wait for as long as it takes.
+
+        **Raises:**
+
+        `TimeoutError` if they are not taken in time; the transfer's own error if it failed before they were.
+        """
+        if not self._settled.wait(timeout):
+            raise TimeoutError(f"The tensors of step {self._step} were not read within {timeout} s; the send goes on.")
+        if not self._taken:
+            failure = self.exception(0)
+            if failure is not None:
+                raise failure
+
+    def cancel(self) -> bool:
+        """End this step for all parties: the others get `TransferCancelled`.
+
+        **Returns:** whether it was not over already.
+        """
+        if self.done():
+            return False
+        self._cancelled_here = True
+        self._end._cancel(self, "it was cancelled by the process that waits for it")
+        return True
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` ended it."""
+        return self._cancelled_here and self.done() and isinstance(self.exception(0), TransferCancelled)
+
+    def _take(self) -> None:
+        self._taken = True
+        self._settled.set()
+
+    def _finish(self, value: Any) -> None:
+        try:
+            self.set_result(value)
+        except InvalidStateError:
+            return  # Cancelled meanwhile: the one who cancelled has been told.
+        finally:
+            self._settled.set()
+
+    def _fail(self, error: CrossmeshError) -> None:
+        # Each future raises an exception of its own: tracebacks of several threads must not mix.
+        own = type(error)(str(error))
+        own.__cause__ = error.__cause__
+        try:
+            self.set_exception(own)
+        except InvalidStateError:
+            return
+        finally:
+            self._settled.set()
