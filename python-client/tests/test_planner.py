@@ -1,0 +1,226 @@
+"""Plans through the planner JVM."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+import crossmesh as cm
+from crossmesh import _planner
+
+CASES = Path(__file__).parent / "cases"
+
+
+def sharding(shape, spec, first):
+    rows, columns = (int(n) for n in shape.split("x"))
+    return cm.Sharding(cm.Mesh((rows, columns), hosts=[f"h{first + i}" for i in range(rows)]), spec), first + rows
+
+
+def read_case(row):
+    src, after = sharding(row["src_mesh"], row["src_spec"], 0)
+    dst, _ = sharding(row["dst_mesh"], row["dst_spec"], after)
+    return tuple(int(n) for n in row["shape"].split("x")), row["dtype"], src, dst
+
+
+def rows(name):
+    with (CASES / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+UNIT_TASKS = {"1": 2, "2": 2, "3": 4, "4": 64, "5": 4, "6": 4, "7": 4, "9": 4}
+
+
+@pytest.mark.parametrize("row", rows("paper_n_to_m.csv"), ids=lambda row: row["case"])
+def test_paper_cases_reach_their_bound_in_bytes(row):
+    plan = cm.plan(*read_case(row), topology=None)
+    assert plan.lower_bound == pytest.approx(int(row["lower_bound_bytes"]) / 1.25e9)
+    assert plan.makespan >= plan.lower_bound
+    assert plan.gap == pytest.approx(plan.makespan / plan.lower_bound - 1)
+    covered = {}
+    shape = read_case(row)[0]
+    for task in plan.tasks:
+        for device in task.receivers:
+            covered[device] = covered.get(device, 0) + np.prod([hi - lo for lo, hi in task.box])
+    shards = read_case(row)[3].shards(shape)
+    assert covered == {d: np.prod([s.stop - s.start for s in slices]) for d, slices in shards.items()}
+
+
+@pytest.mark.parametrize("strategy", ["send_recv", "broadcast", "auto"])
+@pytest.mark.parametrize("order", ["naive", "size"])
+def test_moves_cover_each_destination_tile_once(strategy, order):
+    src = cm.Sharding(cm.Mesh((2, 2), hosts=["a", "b"]), "S0 R S1")
+    dst = cm.Sharding(cm.Mesh((2, 2), hosts=["c", "b"]), "R S01 R")
+    plan = cm.plan((5, 7, 3), "bfloat16", src, dst, strategy=strategy, order=order)
+    counts = {device: np.zeros((5, 7, 3), int) for device in range(4)}
+    sent = dict.fromkeys("abc", 0)
+    for move in plan.moves:
+        box = tuple(slice(lo, hi) for lo, hi in move.box)
+        for device in move.receivers:
+            counts[device][box] += 1
+        assert move.bytes == 2 * np.prod([hi - lo for lo, hi in move.box])
+        assert move.route[0] == src.mesh.devices[move.sender].host
+        for host in move.route[:-1]:
+            sent[host] += move.bytes
+    for device, box in dst.shards((5, 7, 3)).items():
+        assert (counts[device][box] == 1).all()
+        assert counts[device].sum() == np.prod([s.stop - s.start for s in box])
+    assert plan.bytes_sent == sent
+    assert sum(plan.bytes_received.values()) == sum(sent.values())
+    assert plan.strategy[""].strategy == strategy or strategy == "auto"
+    assert plan.strategy[""].chunks >= len(plan.moves)
+
+
+def test_plans_are_deterministic_and_travel_as_json(tmp_path):
+    shape, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
+    one, two = cm.plan(shape, dtype, src, dst), cm.plan(shape, dtype, src, dst)
+    assert one.digest == two.digest
+    assert len(one.digest) == 64
+    text = one.to_json()
+    again = cm.Plan.from_json(text)
+    assert again.digest == one.digest
+    assert again.moves == one.moves
+    assert again.tasks == one.tasks
+    assert again.topology == cm.Topology.uniform(["h0", "h1", "h2", "h3"])
+    assert "lower bound" in again.explain()
+    assert one.explain() == again.explain()
+    assert one.digest[:12] in repr(one)
+    assert "<table>" in one._repr_html_()
+    one.trace(tmp_path / "plan.json")
+    events = json.loads((tmp_path / "plan.json").read_text())["traceEvents"]
+    assert {event["args"]["name"] for event in events if event["name"] == "process_name"} == {"h0", "h1", "h2", "h3"}
+
+
+def test_a_plan_that_was_tampered_with_is_refused():
+    shape, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[2])
+    document = json.loads(cm.plan(shape, dtype, src, dst).to_json())
+    document["moves"].pop()
+    with pytest.raises(cm.LayoutError):
+        cm.Plan.from_json(json.dumps(document))
+    with pytest.raises(cm.CrossmeshError):
+        cm.Plan.from_json("{}")
+
+
+def test_a_tree_is_planned_as_one():
+    src = cm.Sharding(cm.Mesh((2,), hosts=["a", "b"]), (0, None))
+    dst = cm.Sharding(cm.Mesh((2,), hosts=["c", "d"]), (None, 0))
+    tree = {"w": np.zeros((4, 6), np.float32), "b": [cm.TensorSpec((2, 2), "int8")]}
+    plan = cm.plan(tree, src=src, dst=dst, topology=cm.Topology.uniform("abcd", "25Gbit/s"))
+    assert plan.tensors == ("['b'][0]", "['w']")
+    assert set(plan.strategy) == set(plan.tensors)
+    assert sum(plan.bytes_sent.values()) == 4 * 6 * 4 + 4
+    assert {move.tensor for move in plan.moves} == set(plan.tensors)
+
+
+def test_layouts_of_jax():
+    named = NamedSharding(jax.make_mesh((2, 2), ("x", "y")), PartitionSpec("x"))
+    spec = jax.ShapeDtypeStruct((8, 4), "float32", sharding=named)
+    dst = cm.Sharding(cm.Mesh((2,), hosts=["b"]), "R S0")
+    plan = cm.plan(spec, dst=dst, hosts=["a"])
+    assert plan.bytes_received == {"a": 0, "b": 128}
+
+
+@pytest.mark.parametrize("shape", [(), (0, 4), (1,)])
+def test_small_and_empty_tensors(shape):
+    mesh = cm.Mesh((2,), hosts=["a", "b"])
+    src, dst = (cm.Sharding(mesh, (None,) * len(shape)) for _ in range(2))
+    plan = cm.plan(shape, "float64", src, dst)
+    assert plan.gap == 0
+    assert plan.bytes_sent == {"a": 0, "b": 0}
+
+
+def test_refusals_are_layout_errors():
+    mesh = cm.Mesh((2,), hosts=["a", "b"])
+    ok = cm.Sharding(mesh, "R")
+    with pytest.raises(cm.LayoutError, match="optimal"):
+        cm.plan((4,), "int8", ok, ok, order="optimal")
+    with pytest.raises(cm.LayoutError, match="teleport"):
+        cm.plan((4,), "int8", ok, ok, strategy="teleport")
+    with pytest.raises(cm.LayoutError, match="'c'|\"c\"|host c"):
+        cm.plan((4,), "int8", ok, cm.Sharding(cm.Mesh((1,), hosts=["c"]), "R"), topology=cm.Topology.uniform("ab"))
+    with pytest.raises(cm.LayoutError, match="source"):
+        cm.plan((4, 4), "int8", ok, ok)
+
+
+@pytest.mark.timeout(120)
+def test_a_planner_that_died_is_replaced():
+    mesh = cm.Mesh((2,), hosts=["a", "b"])
+    first = cm.plan((4,), "int8", cm.Sharding(mesh, "R"), cm.Sharding(mesh, "S0"))
+    text = first.to_json()
+    jvm = _planner._running[1]
+    os.kill(jvm.pid, signal.SIGKILL)
+    jvm._process.wait(10)
+    second = cm.plan((4,), "int8", cm.Sharding(mesh, "R"), cm.Sharding(mesh, "S0"))
+    assert second.digest == first.digest
+    assert first.to_json() == text
+    assert first.explain() == second.explain()
+
+
+@pytest.mark.timeout(120)
+def test_a_jvm_that_cannot_start_is_quoted(tmp_path, monkeypatch):
+    _planner.close_planner()
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    (tmp_path / "release").write_text('JAVA_VERSION="25"\n')
+    java.write_text("#!/bin/sh\necho 'Error: Could not reserve enough space' >&2\nexit 3\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("CROSSMESH_JAVA", str(java))
+    ok = cm.Sharding(cm.Mesh((1,), hosts=["a"]), "R")
+    with pytest.raises(cm.AgentUnavailable, match=r"exit status 3(.|\n)*Could not reserve enough space"):
+        cm.plan((4,), "int8", ok, ok)
+
+
+PARENT = """
+import sys, crossmesh as cm
+from crossmesh import _planner
+mesh = cm.Mesh((2,), hosts=["a", "b"])
+cm.plan((4,), "int8", cm.Sharding(mesh, "R"), cm.Sharding(mesh, "S0"))
+print(_planner._running[1].pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def gone(pid, seconds=15):
+    """Whether a process that is not our child ends in time."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, None])
+def test_the_planner_ends_with_its_parent(how):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with parent:
+        pid = int(parent.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        if how is None:
+            parent.stdin.close()
+        else:
+            parent.send_signal(how)
+        parent.wait(30)
+    assert gone(pid)
+
+
+def test_an_answer_longer_than_py4js_buffer_is_quick():
+    shape, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
+    plan = cm.plan(shape, dtype, src, dst)
+    assert len(plan.to_json()) > 8192
