@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
+import io.crossmesh.mesh.Box;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -39,6 +40,26 @@ public final class TileLayout {
     this.offset = offset;
     this.extents = extents;
     this.strides = strides;
+  }
+
+  /**
+   * The layout of a box in a tile, both in the coordinates of the tensor.
+   *
+   * @param tile what the memory holds, row-major
+   * @param box inside the tile
+   * @param elementBytes bytes of one element
+   */
+  public static TileLayout of(Box tile, Box box, int elementBytes) {
+    int rank = tile.rank();
+    long[] extents = new long[rank];
+    long[] lo = new long[rank];
+    long[] extent = new long[rank];
+    for (int d = 0; d < rank; d++) {
+      extents[d] = tile.extent(d);
+      lo[d] = box.lo(d) - tile.lo(d);
+      extent[d] = box.extent(d);
+    }
+    return of(extents, lo, extent, elementBytes);
   }
 
   /**
