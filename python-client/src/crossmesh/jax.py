@@ -91,17 +91,18 @@ def check_holdable(leaf: Leaf) -> None:
     **Raises:** `LayoutError` for uneven shards, types that JAX lacks, and 64-bit types without x64.
     """
     what = f"{leaf.label} in the layout {leaf.named.spec} over {dict(leaf.named.mesh.shape)}"
-    try:
-        kept = jax.dtypes.canonicalize_dtype(leaf.dtype)
-    except TypeError:
-        raise LayoutError(
-            f"JAX has no elements of type {leaf.dtype.name}: {what}. State the layout as cm.Sharding to get ndarrays."
-        ) from None
+    kept = jax.dtypes.canonicalize_dtype(leaf.dtype)
     if kept != leaf.dtype:
         raise LayoutError(
             f"JAX would narrow {leaf.dtype.name} to {kept.name}: {what}. Set jax_enable_x64, cast before sending, "
             "or state the layout as cm.Sharding to get ndarrays."
         )
+    try:
+        jax.eval_shape(lambda: jax.numpy.zeros((), leaf.dtype))
+    except TypeError:
+        raise LayoutError(
+            f"JAX has no elements of type {leaf.dtype.name}: {what}. State the layout as cm.Sharding to get ndarrays."
+        ) from None
     try:
         leaf.named.shard_shape(leaf.shape)
     except ValueError as error:
