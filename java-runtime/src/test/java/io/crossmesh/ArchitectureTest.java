@@ -16,9 +16,7 @@ import com.tngtech.archunit.lang.ArchRule;
 import io.crossmesh.mesh.Box;
 
 /** Which package may use which: mesh, then plan, then transfer; memory beside them. */
-@AnalyzeClasses(
-    packages = "io.crossmesh",
-    importOptions = ImportOption.DoNotIncludeTests.class)
+@AnalyzeClasses(packages = "io.crossmesh", importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArchitectureTest {
   private static final String CORE = "io.crossmesh";
   private static final String MESH = "io.crossmesh.mesh..";
@@ -40,8 +38,11 @@ final class ArchitectureTest {
       resideInAnyPackage("java.net..", "java.nio.channels..", "java.util.concurrent")
           .and(not(DescribedPredicate.describe("are plain values", ArchitectureTest::isValue)))
           .or(belongToAnyOf(Thread.class, java.util.Timer.class))
-          .or(resideInAPackage("java.time").and(DescribedPredicate.describe(
-              "tell the time", type -> type.getSimpleName().endsWith("Clock"))))
+          .or(
+              resideInAPackage("java.time")
+                  .and(
+                      DescribedPredicate.describe(
+                          "tell the time", type -> type.getSimpleName().endsWith("Clock"))))
           .as("are clocks, threads or sockets");
 
   private static boolean isValue(JavaClass type) {

@@ -13,10 +13,27 @@ import org.junit.jupiter.params.provider.ValueSource;
 class DTypeTest {
   @ParameterizedTest
   @CsvSource({
-    "bool,1", "int4,1", "uint2,1", "int8,1", "uint64,8", "float16,2", "bfloat16,2", "float32,4",
-    "float64,8", "float128,16", "complex64,8", "complex128,16", "complex256,32",
-    "float8_e4m3fn,1", "float8_e5m2fnuz,1", "float8_e8m0fnu,1", "float6_e2m3fn,1",
-    "float4_e2m1fn,1", "datetime64[ns],8", "timedelta64[25us],8", "datetime64,8"
+    "bool,1",
+    "int4,1",
+    "uint2,1",
+    "int8,1",
+    "uint64,8",
+    "float16,2",
+    "bfloat16,2",
+    "float32,4",
+    "float64,8",
+    "float128,16",
+    "complex64,8",
+    "complex128,16",
+    "complex256,32",
+    "float8_e4m3fn,1",
+    "float8_e5m2fnuz,1",
+    "float8_e8m0fnu,1",
+    "float6_e2m3fn,1",
+    "float4_e2m1fn,1",
+    "datetime64[ns],8",
+    "timedelta64[25us],8",
+    "datetime64,8"
   })
   void sizesAreThoseOfNumPyAndMlDtypes(String name, int bytes) {
     assertThat(DType.of(name)).isEqualTo(new DType(name, bytes));

@@ -38,8 +38,7 @@ class MeshTest {
 
   @Test
   void wrongNumberOfDevicesIsRefused() {
-    assertThatThrownBy(
-            () -> new Mesh(List.of(2), List.of(), List.of(new Device("a", 0))))
+    assertThatThrownBy(() -> new Mesh(List.of(2), List.of(), List.of(new Device("a", 0))))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining("needs 2 devices but 1");
   }
@@ -47,9 +46,7 @@ class MeshTest {
   @Test
   void aDeviceCannotAppearTwice() {
     assertThatThrownBy(
-            () ->
-                new Mesh(
-                    List.of(2), List.of(), List.of(new Device("a", 0), new Device("a", 0))))
+            () -> new Mesh(List.of(2), List.of(), List.of(new Device("a", 0), new Device("a", 0))))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining("a:0");
   }
@@ -74,8 +71,7 @@ class MeshTest {
         .isInstanceOf(CrossmeshException.class);
     assertThatThrownBy(() -> new Mesh(List.of(0), List.of(), List.of()))
         .isInstanceOf(CrossmeshException.class);
-    assertThatThrownBy(
-            () -> new Mesh(List.of(1, 1, 1, 1, 1, 1, 1, 1, 1), List.of(), List.of()))
+    assertThatThrownBy(() -> new Mesh(List.of(1, 1, 1, 1, 1, 1, 1, 1, 1), List.of(), List.of()))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining("at most 8");
   }

@@ -55,11 +55,9 @@ class ShardingTest {
   @Test
   void theFirstAxisWrittenIsTheMajorOne() {
     assertThat(tiles(Sharding.parse(TWO_BY_FOUR, "S01"), 8L))
-        .containsExactly(
-            "[0:1]", "[1:2]", "[2:3]", "[3:4]", "[4:5]", "[5:6]", "[6:7]", "[7:8]");
+        .containsExactly("[0:1]", "[1:2]", "[2:3]", "[3:4]", "[4:5]", "[5:6]", "[6:7]", "[7:8]");
     assertThat(tiles(Sharding.parse(TWO_BY_FOUR, "S10"), 8L))
-        .containsExactly(
-            "[0:1]", "[2:3]", "[4:5]", "[6:7]", "[1:2]", "[3:4]", "[5:6]", "[7:8]");
+        .containsExactly("[0:1]", "[2:3]", "[4:5]", "[6:7]", "[1:2]", "[3:4]", "[5:6]", "[7:8]");
   }
 
   @Test

@@ -16,8 +16,7 @@ class TopologyTest {
   void nicsOfAHostAddUp() {
     Topology topology =
         new Topology(
-            new TreeMap<>(Map.of("a", List.of(new Nic(1e9, 1e-5), new Nic(2e9, 3e-5)))),
-            List.of());
+            new TreeMap<>(Map.of("a", List.of(new Nic(1e9, 1e-5), new Nic(2e9, 3e-5)))), List.of());
     assertThat(topology.bandwidth("a")).isEqualTo(3e9);
     assertThat(topology.latency("a")).isEqualTo(3e-5);
   }
