@@ -133,10 +133,13 @@ public record Mesh(List<Integer> shape, List<String> axisNames, List<Device> dev
     return axisNames.isEmpty() ? this : new Mesh(shape, List.of(), devices);
   }
 
-  /** As in "2x4 mesh of hosts a, b". */
+  /** As in "2x4 mesh of hosts a, b" or "2-device mesh of hosts a, b". */
   @Override
   public String toString() {
-    String lengths = shape.stream().map(String::valueOf).collect(Collectors.joining("x"));
-    return (lengths.isEmpty() ? "1-device" : lengths) + " mesh of hosts " + Checks.brief(hosts());
+    String lengths =
+        shape.size() < 2
+            ? size() + "-device"
+            : shape.stream().map(String::valueOf).collect(Collectors.joining("x"));
+    return lengths + " mesh of hosts " + Checks.brief(hosts());
   }
 }
