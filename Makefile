@@ -1,0 +1,77 @@
+# The commands of a newcomer and of CI. Needs a JDK 25, Maven and Python 3.11 or later.
+#   make demo    the paper's cases through real agents, then a two-stage JAX training
+#   make test    Java and Python tests, and the wheel in a fresh virtual environment
+#   make lint    formatting, Error Prone, NullAway, ruff, mypy
+#   make bench   the link benchmark beside ucx_perftest
+#   make wheel   dist/crossmesh-*.whl with the agent's jar inside
+.PHONY: demo test test-java test-python lint format bench wheel venv clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+MVN ?= mvn
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' python-client/pyproject.toml)
+
+JAVA_SOURCES := $(shell find pom.xml */pom.xml */src/main -name '*.java' -o -name 'pom.xml' -o -path '*/resources/*' -type f)
+PYTHON_SOURCES := python-client/pyproject.toml $(shell find python-client/src -name '*.py' -o -name '*.csv' -o -name py.typed)
+
+JAR := flight-server/target/crossmesh-agent-$(VERSION)-all.jar
+WHEEL := dist/crossmesh-$(VERSION)-py3-none-any.whl
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The UCX that the wheel's extra brings; Java's tests load it as the agents do.
+UCX_LIBRARY_PATH = $(shell $(BIN)/python -c "import crossmesh._ucx as u; print(u.find_ucx().library_path or '')")
+
+demo: venv
+	$(BIN)/crossmesh demo
+	$(BIN)/python examples/two_stage/train.py
+
+test: test-java test-python
+
+test-java: venv
+	$(MVN) -q verify -Ducx.library.path="$(UCX_LIBRARY_PATH)"
+
+test-python: venv
+	cd python-client && CROSSMESH_WHEEL=$(abspath $(WHEEL)) ../$(BIN)/python -m pytest
+
+lint: venv
+	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q spotless:check
+	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q -Plint test-compile -Dmaven.build.dir=lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd python-client && ../$(BIN)/mypy
+
+format: venv
+	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q spotless:apply
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv
+	$(BIN)/crossmesh bench link
+
+wheel: $(WHEEL)
+
+venv: $(INSTALLED)
+
+$(JAR): $(JAVA_SOURCES)
+	$(MVN) -q -pl flight-server -am package -DskipTests
+	touch $@
+
+$(WHEEL): $(JAR) $(PYTHON_SOURCES) $(VENV)/pyvenv.cfg
+	mkdir -p python-client/src/crossmesh/_jars
+	cp $(JAR) python-client/src/crossmesh/_jars/crossmesh-agent.jar
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist ./python-client
+	touch $@
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): $(WHEEL)
+	$(BIN)/python -m pip install --quiet "$(WHEEL)[jax,ucx,dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall "$(WHEEL)"
+	touch $@
+
+clean:
+	$(MVN) -q clean
+	rm -rf $(VENV) dist python-client/src/crossmesh/_jars
