@@ -37,7 +37,7 @@ test-python: venv
 
 lint: venv
 	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q spotless:check
-	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q -Plint test-compile -Dmaven.build.dir=lint
+	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q -Plint test-compile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd python-client && ../$(BIN)/mypy
