@@ -20,7 +20,7 @@ from rich.table import Table
 
 from ._cluster import LocalCluster
 from ._mesh import Mesh
-from ._plan import Plan, plan
+from ._plan import Plan
 from ._sharding import Sharding
 from ._spec import TensorSpec
 
@@ -67,7 +67,7 @@ def paper_cases(divide: int = DIVIDE) -> list[Case]:
 
     - `divide`: what dimension 0 of every tensor is divided by.
 
-    **Returns:** the cases in the paper's order; mesh axis 0 is the hosts, source and destination have no host in common.
+    **Returns:** the cases in the paper's order. Mesh axis 0 is the hosts; the two sides have no host in common.
     """
     cases = []
     for table in ("paper_n_to_m.csv", "paper_1_to_m.csv"):
@@ -116,7 +116,7 @@ def run_case(cluster: LocalCluster, case: Case, x: np.ndarray, strategy: str, or
         exact = True
         for _ in range(STEPS):
             mine = [
-                {d: tiles[d] for d, (host, _) in enumerate(case.src.mesh.devices) if host == sender.agent.name}
+                {d: tiles[d] for d, (host, _) in enumerate(case.src.mesh.devices) if host == sender.agent_name}
                 for sender in senders
             ]
             start = time.perf_counter()
