@@ -1,0 +1,132 @@
+package io.crossmesh.transfer.ucx;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import java.net.InetSocketAddress;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.openucx.jucx.UcxException;
+import org.openucx.jucx.ucp.UcpConnectionRequest;
+import org.openucx.jucx.ucp.UcpEndpoint;
+import org.openucx.jucx.ucp.UcpEndpointErrorHandler;
+import org.openucx.jucx.ucp.UcpEndpointParams;
+import org.openucx.jucx.ucp.UcpListener;
+import org.openucx.jucx.ucp.UcpListenerConnectionHandler;
+import org.openucx.jucx.ucp.UcpListenerParams;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The listener and the incoming endpoints. Those only receive: who sends is written in the
+ * messages, so it is not known here whose they are, and their loss is no news to the engine, which
+ * hears of it from its own link to that peer.
+ */
+final class Acceptor implements UcpListenerConnectionHandler {
+  private static final Logger log = LoggerFactory.getLogger(Acceptor.class);
+
+  private final UcxWorker ucx;
+  private final Set<Incoming> incoming = new LinkedHashSet<>();
+  private @Nullable UcpListener listener;
+  private boolean stopped;
+
+  Acceptor(UcxWorker ucx) {
+    this.ucx = ucx;
+  }
+
+  /**
+   * Begins to listen.
+   *
+   * @return "host:port" for {@link #parse}
+   */
+  String listen(String host) {
+    InetSocketAddress wanted = new InetSocketAddress(host, 0);
+    if (wanted.isUnresolved() || wanted.getAddress().isAnyLocalAddress()) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "cannot listen on \"%s\": name an address of this host at which its peers reach it"
+              .formatted(host));
+    }
+    try {
+      UcpListener started =
+          ucx.worker.newListener(
+              new UcpListenerParams().setSockAddr(wanted).setConnectionHandler(this));
+      listener = started;
+      String address = wanted.getAddress().getHostAddress();
+      String shown = address.contains(":") ? "[" + address + "]" : address;
+      return shown + ":" + started.getAddress().getPort();
+    } catch (UcxException e) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "UCX cannot listen on %s: %s; name an address of this host, and have tcp in UCX_TLS"
+              .formatted(host, e.getMessage()),
+          e);
+    }
+  }
+
+  /** The address that {@link #listen} of another process returned. */
+  static InetSocketAddress parse(String address) {
+    int colon = address.lastIndexOf(':');
+    try {
+      String host = address.substring(0, colon).replace("[", "").replace("]", "");
+      return new InetSocketAddress(host, Integer.parseInt(address.substring(colon + 1)));
+    } catch (RuntimeException e) {
+      throw new IllegalArgumentException("not an address host:port: \"" + address + "\"", e);
+    }
+  }
+
+  @Override
+  public void onConnectionRequest(UcpConnectionRequest request) {
+    try {
+      if (stopped) {
+        request.reject();
+      } else {
+        incoming.add(new Incoming(request));
+      }
+    } catch (RuntimeException e) {
+      log.debug("a connection was not accepted: {}", e.getMessage());
+    }
+  }
+
+  /** From now on connections are refused. */
+  void stop() {
+    stopped = true;
+  }
+
+  void closeEndpoints() {
+    List.copyOf(incoming).forEach(Incoming::end);
+  }
+
+  void closeListener() {
+    UcpListener closing = listener;
+    listener = null;
+    if (closing != null) {
+      closing.close();
+    }
+  }
+
+  private final class Incoming implements UcpEndpointErrorHandler {
+    private final UcpEndpoint endpoint;
+
+    Incoming(UcpConnectionRequest request) {
+      this.endpoint =
+          ucx.worker.newEndpoint(
+              new UcpEndpointParams()
+                  .setPeerErrorHandlingMode()
+                  .setErrorHandler(this)
+                  .setConnectionRequest(request));
+    }
+
+    @Override
+    public void onError(UcpEndpoint failed, int status, String message) {
+      ucx.deferred.later(this::end);
+    }
+
+    void end() {
+      if (incoming.remove(this)) {
+        ucx.closeForcing(endpoint);
+      }
+    }
+  }
+}

@@ -1,0 +1,26 @@
+package io.crossmesh.transfer.ucx;
+
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/** What a {@link Receiver} knows of one {@link Link} of a peer. */
+final class Inbound {
+  /** The number that its messages carry. */
+  final long link;
+
+  /** The position of the message that is due. */
+  long due;
+
+  /** Payloads on their way by rendezvous. */
+  int landing;
+
+  /** Messages that overtook the one that is due, by position. */
+  final TreeMap<Long, Arrival> early = new TreeMap<>();
+
+  /** A goodbye that waits until every payload before it has landed. */
+  @Nullable Arrival goodbye;
+
+  Inbound(long link) {
+    this.link = link;
+  }
+}

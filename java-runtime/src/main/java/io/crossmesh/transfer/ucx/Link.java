@@ -1,0 +1,184 @@
+package io.crossmesh.transfer.ucx;
+
+import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport.Handler;
+import io.crossmesh.transfer.Transport.SendDone;
+import java.lang.foreign.MemorySegment;
+import java.net.InetSocketAddress;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ThreadLocalRandom;
+import org.jspecify.annotations.Nullable;
+import org.openucx.jucx.ucp.UcpConstants;
+import org.openucx.jucx.ucp.UcpEndpoint;
+import org.openucx.jucx.ucp.UcpEndpointErrorHandler;
+import org.openucx.jucx.ucp.UcpEndpointParams;
+
+/**
+ * The outgoing connection to one peer. Its messages carry its number and their position, because
+ * UCX lets messages that it holds back, while it connects or for want of room, be overtaken by
+ * later ones; the {@link Receiver} restores their order. A message that fails leaves a gap there
+ * that nothing fills, so the first failure ends the link.
+ *
+ * <p>It ends in one of two ways. When UCX reports an error it is lost: told once, closed by force.
+ * When it is given up it says goodbye, which the peer answers when everything before it has landed
+ * there; UCX itself calls a send done when the data has left. A connection that closed without that
+ * could take its last messages with it.
+ */
+final class Link implements UcpEndpointErrorHandler {
+  /** How long a peer that does not answer may keep a goodbye waiting. */
+  static final long GOODBYE_NANOS = 2_000_000_000L;
+
+  private static final long RENDEZVOUS = UcpConstants.UCP_AM_SEND_FLAG_RNDV;
+
+  private enum State {
+    OPEN,
+    LEAVING,
+    GONE
+  }
+
+  private final int peer;
+  private final UcxWorker ucx;
+  private final Handler handler;
+  private final Counters counters;
+  private final UcpEndpoint endpoint;
+
+  /** Sends that have not ended, in the order in which they were asked for. */
+  private final Set<SendOperation> inFlight = new LinkedHashSet<>();
+
+  /** Tells this link's messages from those of any other link of any process. */
+  private final long id = ThreadLocalRandom.current().nextLong();
+
+  private long nextSequence;
+  private State state = State.OPEN;
+  private boolean unheard;
+  private long deadlineNanos;
+
+  Link(int peer, InetSocketAddress address, UcxWorker ucx, Handler handler, Counters counters) {
+    this.peer = peer;
+    this.ucx = ucx;
+    this.handler = handler;
+    this.counters = counters;
+    this.endpoint =
+        ucx.worker.newEndpoint(
+            new UcpEndpointParams()
+                .setPeerErrorHandlingMode()
+                .setErrorHandler(this)
+                .setSocketAddress(address));
+  }
+
+  UcxWorker worker() {
+    return ucx;
+  }
+
+  boolean open() {
+    return state == State.OPEN;
+  }
+
+  boolean gone() {
+    return state == State.GONE;
+  }
+
+  boolean idle() {
+    return inFlight.isEmpty();
+  }
+
+  void send(
+      MemorySegment header, MemorySegment payload, boolean bulk, SendDone done, int eagerBytesMax) {
+    long flags =
+        payload.byteSize() <= eagerBytesMax ? UcpConstants.UCP_AM_SEND_FLAG_EAGER : RENDEZVOUS;
+    post(Receiver.MESSAGE, header, payload, bulk, done, flags);
+  }
+
+  private void post(
+      int message,
+      MemorySegment header,
+      MemorySegment payload,
+      boolean bulk,
+      SendDone done,
+      long flags) {
+    MemorySegment framed = ucx.headers.frame(header, id, nextSequence++);
+    SendOperation send = new SendOperation(this, message, framed, payload, bulk, done);
+    inFlight.add(send);
+    send.post(endpoint, flags);
+  }
+
+  void ended(SendOperation send, MemorySegment header, @Nullable String failure) {
+    inFlight.remove(send);
+    ucx.headers.give(header);
+    if (failure != null && state == State.OPEN) {
+      ucx.deferred.later(() -> lost(failure));
+    }
+  }
+
+  void countSent(boolean bulk, long bytes) {
+    counters.sent(peer, bulk, bytes);
+  }
+
+  /** Called by UCX, inside progress. */
+  @Override
+  public void onError(UcpEndpoint failed, int status, String message) {
+    ucx.deferred.later(() -> lost(message));
+  }
+
+  private void lost(String reason) {
+    boolean told = state != State.OPEN;
+    end(false);
+    if (!told) {
+      handler.onPeerLost(peer, reason);
+    }
+  }
+
+  /** Begins to say goodbye. */
+  void leave(long nowNanos) {
+    if (state != State.OPEN) {
+      return;
+    }
+    state = State.LEAVING;
+    deadlineNanos = nowNanos + GOODBYE_NANOS;
+    post(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Goodbye(), RENDEZVOUS);
+  }
+
+  /** Ends the goodbye when it has been heard or took too long; true when this link is gone. */
+  boolean left(long nowNanos) {
+    if (state == State.LEAVING) {
+      if (inFlight.isEmpty()) {
+        end(!unheard);
+      } else if (nowNanos - deadlineNanos >= 0) {
+        end(false);
+      }
+    }
+    return state == State.GONE;
+  }
+
+  /** Ends what UCX has not ended though its endpoint is closed. */
+  void abandon(String reason) {
+    for (SendOperation send : List.copyOf(inFlight)) {
+      send.abandon(reason);
+    }
+  }
+
+  void end(boolean flush) {
+    if (state == State.GONE) {
+      return;
+    }
+    state = State.GONE;
+    if (flush) {
+      ucx.closeFlushing(endpoint);
+    } else {
+      ucx.closeForcing(endpoint);
+    }
+  }
+
+  /** Tells a flush, which would wait for the peer, from a peer that is known not to answer. */
+  private final class Goodbye implements SendDone {
+    @Override
+    public void sent() {}
+
+    @Override
+    public void failed(String reason) {
+      unheard = true;
+    }
+  }
+}

@@ -1,0 +1,207 @@
+package io.crossmesh.transfer.ucx;
+
+import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport.Handler;
+import io.crossmesh.transfer.Transport.Landing;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.openucx.jucx.ucp.UcpAmData;
+import org.openucx.jucx.ucp.UcpAmRecvCallback;
+import org.openucx.jucx.ucp.UcpConstants;
+import org.openucx.jucx.ucs.UcsConstants;
+
+/**
+ * Takes active messages and gives them to the engine in the order in which each {@link Link} sent
+ * them. A small payload has come with its header and is copied to where the engine wants it; a
+ * large one waits at the sender and is written there by UCX. A large one that nobody wants is never
+ * fetched.
+ */
+final class Receiver {
+  /** Active message of the engine. */
+  static final int MESSAGE = 0;
+
+  /** Active message of a {@link Link} that is given up; taking it says that all has landed. */
+  static final int GOODBYE = 1;
+
+  private final UcxWorker ucx;
+  private final Handler handler;
+  private final Counters counters;
+  private final Map<Long, Inbound> inbounds = new HashMap<>();
+  private final Set<ReceiveOperation> inFlight = new LinkedHashSet<>();
+
+  // JUCX holds handlers weakly, so they are fields.
+  private final UcpAmRecvCallback onMessage =
+      (header, bytes, data, replyTo) -> onReceive(MESSAGE, header, bytes, data);
+  private final UcpAmRecvCallback onGoodbye =
+      (header, bytes, data, replyTo) -> onReceive(GOODBYE, header, bytes, data);
+
+  private boolean stopped;
+
+  Receiver(UcxWorker ucx, Handler handler, Counters counters) {
+    this.ucx = ucx;
+    this.handler = handler;
+    this.counters = counters;
+  }
+
+  void start() {
+    ucx.worker.setAmRecvHandler(MESSAGE, onMessage, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker.setAmRecvHandler(GOODBYE, onGoodbye, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+  }
+
+  /** From now on messages are dropped; goodbyes are still answered. */
+  void stop() {
+    stopped = true;
+  }
+
+  boolean idle() {
+    return inFlight.isEmpty();
+  }
+
+  /** Ends what UCX has not ended though every endpoint is closed. */
+  void abandon(String reason) {
+    List.copyOf(inFlight).forEach(receive -> receive.end(reason));
+    for (Inbound inbound : List.copyOf(inbounds.values())) {
+      inbound.early.values().forEach(this::release);
+      inbound.early.clear();
+      answerGoodbye(inbound);
+    }
+  }
+
+  private int onReceive(int message, long headerAddress, long headerBytes, UcpAmData data) {
+    // What is not the size of a header comes from a stranger; it is dropped like garbage in one.
+    if (headerBytes != HeaderPool.BYTES) {
+      return UcsConstants.STATUS.UCS_OK;
+    }
+    try {
+      MemorySegment framed = MemorySegment.ofAddress(headerAddress).reinterpret(headerBytes);
+      long link = HeaderPool.link(framed);
+      long sequence = HeaderPool.sequence(framed);
+      boolean kept =
+          order(
+              inbounds.computeIfAbsent(link, Inbound::new),
+              sequence,
+              Arrival.of(message, framed, data));
+      return kept ? UcsConstants.STATUS.UCS_INPROGRESS : UcsConstants.STATUS.UCS_OK;
+    } catch (Throwable e) {
+      ucx.deferred.caught(e);
+      return UcsConstants.STATUS.UCS_OK;
+    }
+  }
+
+  /** Delivers what is due; true if UCX must keep the payload at the sender after its callback. */
+  private boolean order(Inbound inbound, long sequence, Arrival arrival) {
+    if (sequence != inbound.due) {
+      if (sequence < inbound.due) {
+        return false;
+      }
+      inbound.early.put(sequence, arrival.kept());
+      return arrival.rendezvous();
+    }
+    inbound.due++;
+    boolean kept = deliver(inbound, arrival) == Fate.KEPT;
+    while (!inbound.early.isEmpty() && inbound.early.firstKey() == inbound.due) {
+      inbound.due++;
+      Arrival next = inbound.early.pollFirstEntry().getValue();
+      if (deliver(inbound, next) == Fate.DROPPED) {
+        release(next);
+      }
+    }
+    return kept;
+  }
+
+  /** What became of a payload that waits at its sender. */
+  private enum Fate {
+    FETCHED,
+    DROPPED,
+    KEPT
+  }
+
+  private Fate deliver(Inbound inbound, Arrival arrival) {
+    if (arrival.message() == GOODBYE) {
+      if (inbound.landing == 0) {
+        inbounds.remove(inbound.link);
+        return Fate.DROPPED;
+      }
+      inbound.goodbye = arrival;
+      return Fate.KEPT;
+    }
+    try {
+      return stopped ? Fate.DROPPED : land(inbound, arrival);
+    } catch (Throwable e) {
+      ucx.deferred.caught(e);
+      return Fate.DROPPED;
+    }
+  }
+
+  @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
+  private Fate land(Inbound inbound, Arrival arrival) {
+    long bytes = arrival.bytes();
+    Landing landing = handler.onMessage(arrival.header(), bytes);
+    if (bytes == 0) {
+      counters.received(false, 0);
+      return Fate.DROPPED;
+    }
+    if (landing == Landing.DISCARD) {
+      return Fate.DROPPED;
+    }
+    if (arrival.rendezvous()) {
+      fetch(inbound, landing, arrival);
+      return Fate.FETCHED;
+    }
+    MemorySegment.copy(arrival.payload(), 0, landing.segment(), 0, bytes);
+    counters.received(landing.bulk(), bytes);
+    landing.landed();
+    return Fate.DROPPED;
+  }
+
+  private void fetch(Inbound inbound, Landing landing, Arrival arrival) {
+    ReceiveOperation receive = new ReceiveOperation(this, landing, landing.segment(), inbound);
+    inFlight.add(receive);
+    inbound.landing++;
+    try {
+      ucx.worker.recvAmDataNonBlocking(
+          arrival.handle(), receive.segment().address(), arrival.bytes(), receive, ucx.hostMemory);
+    } catch (RuntimeException e) {
+      receive.end(String.valueOf(e.getMessage()));
+    }
+  }
+
+  void ended(ReceiveOperation receive, Landing landing, @Nullable String failure) {
+    inFlight.remove(receive);
+    Inbound inbound = receive.inbound();
+    if (--inbound.landing == 0 && inbound.goodbye != null) {
+      ucx.deferred.later(() -> answerGoodbye(inbound));
+    }
+    try {
+      if (failure == null) {
+        counters.received(landing.bulk(), receive.segment().byteSize());
+        landing.landed();
+      } else {
+        landing.failed(failure);
+      }
+    } catch (Throwable e) {
+      ucx.deferred.caught(e);
+    }
+  }
+
+  private void answerGoodbye(Inbound inbound) {
+    Arrival goodbye = inbound.goodbye;
+    inbound.goodbye = null;
+    if (goodbye != null) {
+      inbounds.remove(inbound.link);
+      release(goodbye);
+    }
+  }
+
+  /** Tells the sender of a payload that is kept there that it will not be fetched. */
+  private void release(Arrival arrival) {
+    if (arrival.rendezvous()) {
+      ucx.worker.amDataRelease(arrival.handle());
+    }
+  }
+}

@@ -1,0 +1,236 @@
+package io.crossmesh.transfer.ucx;
+
+import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@link Transport} over UCX active messages: a listener, one outgoing endpoint for each peer and
+ * whatever endpoints peers open to here. The thread that calls {@link #start} owns it.
+ *
+ * <p>A peer's death is noticed by its listener's connection within milliseconds, also where the
+ * bytes go through shared memory. Messages of that peer that are already here may still be
+ * delivered after its loss was told: incoming endpoints do not say whose they are.
+ */
+public final class UcxTransport implements Transport {
+  /** How long endpoints may take to close after every goodbye was said. */
+  private static final long CLOSE_NANOS = 1_000_000_000L;
+
+  /** The longest sleep while somebody is leaving, whose time limit nothing else would notice. */
+  private static final long LEAVING_SLEEP_NANOS = 10_000_000L;
+
+  private final UcxOptions options;
+  private final Counters counters = new Counters();
+  private final Map<Integer, Link> links = new HashMap<>();
+  private final List<Link> leaving = new ArrayList<>();
+  private final AtomicBoolean woken = new AtomicBoolean();
+  private final Object signalLock = new Object();
+  private volatile String address = "";
+  private @Nullable Session session;
+  private boolean closed;
+  private int idleRounds;
+
+  /** What exists from start to close. */
+  private record Session(UcxWorker ucx, Handler handler, Receiver receiver, Acceptor acceptor) {}
+
+  public UcxTransport(UcxOptions options) {
+    this.options = options;
+  }
+
+  /**
+   * {@inheritDoc}
+   *
+   * @throws io.crossmesh.CrossmeshException AGENT_UNAVAILABLE if UCX is missing or cannot listen
+   */
+  @Override
+  public void start(Handler handler) {
+    if (session != null || closed) {
+      throw new IllegalStateException("a transport starts once");
+    }
+    UcxWorker ucx = UcxWorker.open();
+    Session started =
+        new Session(ucx, handler, new Receiver(ucx, handler, counters), new Acceptor(ucx));
+    try {
+      started.receiver().start();
+      address = started.acceptor().listen(options.bindHost());
+    } catch (RuntimeException e) {
+      ucx.close();
+      throw e;
+    }
+    synchronized (signalLock) {
+      session = started;
+    }
+  }
+
+  private Session started() {
+    Session present = session;
+    if (present == null) {
+      throw new IllegalStateException("the transport is not started or closed");
+    }
+    return present;
+  }
+
+  /** {@inheritDoc} Any thread may ask; empty before {@link #start}. */
+  @Override
+  public String address() {
+    return address;
+  }
+
+  @Override
+  public void connect(int peer, String peerAddress) {
+    Session present = started();
+    if (links.containsKey(peer)) {
+      throw new IllegalArgumentException("peer " + peer + " is connected already");
+    }
+    try {
+      links.put(
+          peer,
+          new Link(peer, Acceptor.parse(peerAddress), present.ucx(), present.handler(), counters));
+    } catch (RuntimeException e) {
+      String reason = "cannot connect to " + peerAddress + ": " + e.getMessage();
+      present.ucx().deferred.later(() -> present.handler().onPeerLost(peer, reason));
+    }
+  }
+
+  @Override
+  public void disconnect(int peer) {
+    Link link = links.remove(peer);
+    if (link != null) {
+      leave(link);
+    }
+  }
+
+  private void leave(Link link) {
+    link.leave(System.nanoTime());
+    leaving.add(link);
+  }
+
+  @Override
+  public void send(
+      int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
+    Session present = started();
+    Link link = links.get(peer);
+    if (link == null || !link.open()) {
+      present.ucx().deferred.later(() -> done.failed("peer " + peer + " is not connected"));
+      return;
+    }
+    link.send(header, payload, bulk, done, options.eagerBytesMax());
+  }
+
+  @Override
+  public int progress() {
+    Session present = session;
+    if (present == null) {
+      return 0;
+    }
+    int events = present.ucx().progress() + progressLeaving();
+    if (events > 0) {
+      idleRounds = 0;
+    }
+    present.ucx().deferred.rethrow();
+    return events;
+  }
+
+  private int progressLeaving() {
+    if (leaving.isEmpty()) {
+      return 0;
+    }
+    int before = leaving.size();
+    long now = System.nanoTime();
+    leaving.removeIf(link -> link.left(now) && link.idle());
+    return before - leaving.size();
+  }
+
+  /** {@inheritDoc} The first few calls after an event return at once, see {@link UcxOptions}. */
+  @Override
+  public void awaitEvent(long timeoutNanos) {
+    Session present = session;
+    if (present == null || timeoutNanos <= 0 || woken.getAndSet(false)) {
+      return;
+    }
+    if (!present.ucx().deferred.isEmpty()) {
+      return;
+    }
+    if (idleRounds < options.spins()) {
+      idleRounds++;
+      Thread.onSpinWait();
+      return;
+    }
+    present
+        .ucx()
+        .sleep(leaving.isEmpty() ? timeoutNanos : Math.min(timeoutNanos, LEAVING_SLEEP_NANOS));
+    // Cleared before the owner looks for work, so what is added from here on signals again.
+    woken.set(false);
+  }
+
+  @Override
+  public void wakeup() {
+    if (!woken.getAndSet(true)) {
+      synchronized (signalLock) {
+        Session present = session;
+        if (present != null) {
+          present.ucx().worker.signal();
+        }
+      }
+    }
+  }
+
+  @Override
+  public Counters counters() {
+    return counters;
+  }
+
+  /**
+   * Says goodbye to every peer, so that what was sent before arrives, then ends everything. Takes
+   * no more messages meanwhile. A peer that does not answer delays it by three seconds at most.
+   */
+  @Override
+  public void close() {
+    closed = true;
+    Session present = session;
+    if (present == null) {
+      return;
+    }
+    present.receiver().stop();
+    present.acceptor().stop();
+    links.values().forEach(this::leave);
+    links.clear();
+    List<Link> all = List.copyOf(leaving);
+    drive(() -> all.stream().allMatch(Link::gone), Link.GOODBYE_NANOS);
+    all.forEach(link -> link.end(false));
+    present.acceptor().closeEndpoints();
+    drive(
+        () ->
+            !present.ucx().closesEndpoints()
+                && present.receiver().idle()
+                && all.stream().allMatch(Link::idle),
+        CLOSE_NANOS);
+    all.forEach(link -> link.abandon("the transport is closed"));
+    present.receiver().abandon("the transport is closed");
+    present.ucx().deferred.run();
+    leaving.clear();
+    synchronized (signalLock) {
+      session = null;
+    }
+    present.acceptor().closeListener();
+    present.ucx().close();
+    present.ucx().deferred.rethrow();
+  }
+
+  private void drive(BooleanSupplier until, long limitNanos) {
+    UcxWorker ucx = started().ucx();
+    long start = System.nanoTime();
+    while (!until.getAsBoolean() && System.nanoTime() - start < limitNanos) {
+      if (ucx.progress() + progressLeaving() == 0) {
+        ucx.sleep(1_000_000L);
+      }
+    }
+  }
+}

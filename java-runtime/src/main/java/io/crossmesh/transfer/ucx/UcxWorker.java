@@ -1,0 +1,144 @@
+package io.crossmesh.transfer.ucx;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.transfer.WireHeader;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import org.openucx.jucx.UcxException;
+import org.openucx.jucx.ucp.UcpContext;
+import org.openucx.jucx.ucp.UcpEndpoint;
+import org.openucx.jucx.ucp.UcpParams;
+import org.openucx.jucx.ucp.UcpRequest;
+import org.openucx.jucx.ucp.UcpRequestParams;
+import org.openucx.jucx.ucp.UcpWorker;
+import org.openucx.jucx.ucp.UcpWorkerParams;
+import org.openucx.jucx.ucs.UcsConstants;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The UCX context and worker of a transport, and what everything that uses them shares. */
+final class UcxWorker {
+  private static final Logger log = LoggerFactory.getLogger(UcxWorker.class);
+
+  /**
+   * Without a choice of its own UCX would use shared memory between the network namespaces of one
+   * machine, where it does not work well.
+   */
+  private static final String DEFAULT_TRANSPORTS = "tcp,sm,self";
+
+  final UcpContext context;
+  final UcpWorker worker;
+
+  /** Every transfer states that its memory is the host's. */
+  final UcpRequestParams hostMemory;
+
+  final Arena memory;
+  final HeaderPool headers;
+
+  /** Header and payload of a goodbye, whose content nobody reads. */
+  final MemorySegment empty;
+
+  final Deferred deferred = new Deferred();
+  private final EventFd eventFd;
+  private final List<UcpRequest> closings = new ArrayList<>();
+
+  private UcxWorker(UcpContext context, UcpWorker worker, Arena memory) {
+    this.context = context;
+    this.worker = worker;
+    this.memory = memory;
+    this.headers = new HeaderPool(memory);
+    this.empty = memory.allocate(WireHeader.BYTES, 64);
+    this.hostMemory =
+        new UcpRequestParams().setMemoryType(UcsConstants.MEMORY_TYPE.UCS_MEMORY_TYPE_HOST);
+    this.eventFd = new EventFd(worker.getEventFD(), memory);
+  }
+
+  /**
+   * Opens UCX on the calling thread, which owns it from then on.
+   *
+   * @throws CrossmeshException AGENT_UNAVAILABLE if there is no usable UCX
+   */
+  // The memory is closed by close(), as the worker outlives this method.
+  @SuppressWarnings("MustBeClosedChecker")
+  static UcxWorker open() {
+    UcxLibrary.require();
+    try {
+      UcpParams params = new UcpParams().requestAmFeature().requestWakeupFeature();
+      if (System.getenv("UCX_TLS") == null) {
+        params.setConfig("TLS", DEFAULT_TRANSPORTS);
+      }
+      UcpContext context = new UcpContext(params);
+      try {
+        return new UcxWorker(context, context.newWorker(new UcpWorkerParams()), Arena.ofShared());
+      } catch (UcxException e) {
+        context.close();
+        throw e;
+      }
+    } catch (UcxException e) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "UCX does not start: %s; see what `ucx_info -d` says of UCX_TLS=%s"
+              .formatted(e.getMessage(), System.getenv("UCX_TLS")),
+          e);
+    }
+  }
+
+  /** One round of UCX and of what it left to do; 0 when nothing happened. */
+  int progress() {
+    int events = progressWorker() + deferred.run();
+    closings.removeIf(UcpRequest::isCompleted);
+    return events;
+  }
+
+  private int progressWorker() {
+    try {
+      return worker.progress();
+    } catch (Exception e) {
+      deferred.caught(e);
+      return 1;
+    }
+  }
+
+  /** Sleeps until UCX has something to do, {@code signal()} or the limit. */
+  void sleep(long timeoutNanos) {
+    try {
+      worker.arm();
+    } catch (UcxException busy) {
+      // Events are waiting to be progressed: the normal case of a busy worker.
+      return;
+    }
+    eventFd.await(timeoutNanos);
+  }
+
+  /** Ends an endpoint after what was posted to it. */
+  void closeFlushing(UcpEndpoint endpoint) {
+    try {
+      closings.add(endpoint.closeNonBlockingFlush());
+    } catch (UcxException e) {
+      log.debug("an endpoint did not close: {}", e.getMessage());
+    }
+  }
+
+  /** Ends an endpoint at once; what was posted to it fails. */
+  void closeForcing(UcpEndpoint endpoint) {
+    try {
+      closings.add(endpoint.closeNonBlockingForce());
+    } catch (UcxException e) {
+      log.debug("an endpoint did not close: {}", e.getMessage());
+    }
+  }
+
+  boolean closesEndpoints() {
+    return !closings.isEmpty();
+  }
+
+  /** Ends UCX; every endpoint and the listener are closed before. */
+  void close() {
+    worker.close();
+    context.close();
+    memory.close();
+  }
+}

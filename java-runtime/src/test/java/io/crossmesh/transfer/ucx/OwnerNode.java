@@ -1,0 +1,366 @@
+package io.crossmesh.transfer.ucx;
+
+import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport.Handler;
+import io.crossmesh.transfer.Transport.Landing;
+import io.crossmesh.transfer.Transport.SendDone;
+import io.crossmesh.transfer.WireHeader;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.BooleanSupplier;
+
+/**
+ * A {@link UcxTransport} on an owner thread of its own, and what happened to it: the smallest thing
+ * that stands where the engine will. Received payloads are checked against {@link Pattern}.
+ */
+final class OwnerNode implements Handler, AutoCloseable {
+  /** What one sender's messages came to. */
+  record Heard(long messages, long bytes, long failed) {}
+
+  final UcxTransport transport;
+  private final long name;
+  private final ConcurrentLinkedQueue<Runnable> tasks = new ConcurrentLinkedQueue<>();
+  private final Thread thread;
+  private final Arena arena = Arena.ofShared();
+  private final Map<Long, Long> lastSequences = new HashMap<>();
+  private final Map<Long, Heard> heard = new HashMap<>();
+  private final Map<Integer, String> lost = new HashMap<>();
+  private final List<String> errors = new ArrayList<>();
+  private long landing;
+  private long sequence;
+  private volatile boolean stopping;
+
+  OwnerNode(long name) throws Exception {
+    this(name, UcxOptions.bind("127.0.0.1"));
+  }
+
+  OwnerNode(long name, UcxOptions options) throws Exception {
+    this.name = name;
+    this.transport = new UcxTransport(options);
+    this.thread = Thread.ofPlatform().name("node-" + name).daemon().unstarted(this::loop);
+    CompletableFuture<Void> started =
+        later(
+            () -> {
+              transport.start(this);
+              return null;
+            });
+    thread.start();
+    started.get(20, TimeUnit.SECONDS);
+  }
+
+  private void loop() {
+    while (!stopping) {
+      int work = 0;
+      for (Runnable task = tasks.poll(); task != null; task = tasks.poll()) {
+        task.run();
+        work++;
+      }
+      try {
+        work += transport.progress();
+      } catch (RuntimeException e) {
+        error("progress: " + e.getMessage());
+      }
+      if (work == 0) {
+        transport.awaitEvent(1_000_000_000L);
+      }
+    }
+    transport.close();
+  }
+
+  <T> CompletableFuture<T> later(Callable<T> task) {
+    CompletableFuture<T> result = new CompletableFuture<>();
+    tasks.add(
+        () -> {
+          try {
+            result.complete(task.call());
+          } catch (Throwable e) {
+            result.completeExceptionally(e);
+          }
+        });
+    transport.wakeup();
+    return result;
+  }
+
+  <T> T call(Callable<T> task) throws Exception {
+    return later(task).get(60, TimeUnit.SECONDS);
+  }
+
+  void connect(int peer, String address) throws Exception {
+    call(
+        () -> {
+          transport.connect(peer, address);
+          return null;
+        });
+  }
+
+  void disconnect(int peer) throws Exception {
+    call(
+        () -> {
+          transport.disconnect(peer);
+          return null;
+        });
+  }
+
+  Counters.Traffic traffic() throws Exception {
+    return call(() -> transport.counters().total());
+  }
+
+  /** Sends {@code count} messages of {@code bytes} each, at most {@code window} at once. */
+  Flood send(int peer, long count, long bytes, int window, boolean discard) {
+    Flood flood = new Flood(peer, count, bytes, window, discard);
+    later(
+        () -> {
+          flood.pump();
+          return null;
+        });
+    return flood;
+  }
+
+  /** A row of sends; {@link #result} is how many failed. */
+  final class Flood {
+    final CompletableFuture<Long> result = new CompletableFuture<>();
+    private final int peer;
+    private long count;
+    private final int window;
+    private final boolean discard;
+    private final MemorySegment[] payloads;
+    private final boolean[] busy;
+    private final MemorySegment[] headers;
+    private long posted;
+    private long ended;
+    private long failed;
+    private boolean pumping;
+
+    Flood(int peer, long count, long bytes, int window, boolean discard) {
+      this.peer = peer;
+      this.count = count;
+      this.window = window;
+      this.discard = discard;
+      this.payloads = new MemorySegment[window];
+      this.headers = new MemorySegment[window];
+      this.busy = new boolean[window];
+      for (int i = 0; i < window; i++) {
+        payloads[i] = arena.allocate(Math.max(bytes, 1), 64).asSlice(0, bytes);
+        headers[i] = arena.allocate(WireHeader.BYTES, 8);
+      }
+    }
+
+    void stop() {
+      later(
+          () -> {
+            count = posted;
+            if (ended == count) {
+              result.complete(failed);
+            }
+            return null;
+          });
+    }
+
+    private void pump() {
+      if (pumping) {
+        return;
+      }
+      pumping = true;
+      for (int slot = 0; slot < window && posted < count; slot++) {
+        if (!busy[slot]) {
+          post(slot);
+        }
+      }
+      pumping = false;
+      if (ended == count) {
+        result.complete(failed);
+      }
+    }
+
+    private void post(int slot) {
+      busy[slot] = true;
+      posted++;
+      long number = sequence++;
+      Pattern.fill(payloads[slot], name, number);
+      MemorySegment header = headers[slot];
+      Pattern.writeHeader(header, name, number, discard);
+      transport.send(
+          peer,
+          header,
+          payloads[slot],
+          true,
+          new SendDone() {
+            private boolean told;
+
+            @Override
+            public void sent() {
+              end(false);
+            }
+
+            @Override
+            public void failed(String reason) {
+              end(true);
+            }
+
+            private void end(boolean failure) {
+              if (told) {
+                error("a send ended twice");
+              }
+              told = true;
+              ended++;
+              failed += failure ? 1 : 0;
+              busy[slot] = false;
+              pump();
+            }
+          });
+    }
+  }
+
+  @Override
+  public Landing onMessage(MemorySegment header, long payloadBytes) {
+    long sender = Pattern.sender(header);
+    long number = Pattern.sequence(header);
+    Long before = lastSequences.put(sender, number);
+    if (before != null && before >= number) {
+      error("message " + number + " of " + sender + " came after " + before);
+    }
+    if (Pattern.discard(header)) {
+      hear(sender, payloadBytes, false);
+      return Landing.DISCARD;
+    }
+    if (payloadBytes == 0) {
+      hear(sender, 0, false);
+      return Landing.DISCARD;
+    }
+    return new Checked(sender, number, payloadBytes);
+  }
+
+  /** Checks a payload when it has landed, and gives its memory back. */
+  private final class Checked implements Landing {
+    private final Arena memory = Arena.ofShared();
+    private final MemorySegment segment;
+    private final long sender;
+    private final long number;
+    private boolean told;
+
+    Checked(long sender, long number, long bytes) {
+      this.sender = sender;
+      this.number = number;
+      this.segment = memory.allocate(bytes, 64);
+      synchronized (OwnerNode.this) {
+        landing++;
+      }
+    }
+
+    @Override
+    public MemorySegment segment() {
+      return segment;
+    }
+
+    @Override
+    public boolean bulk() {
+      return true;
+    }
+
+    @Override
+    public void landed() {
+      long wrong = Pattern.firstWrong(segment, sender, number);
+      if (wrong >= 0) {
+        error("byte " + wrong + " of message " + number + " of " + sender + " is wrong");
+      }
+      end(false);
+    }
+
+    @Override
+    public void failed(String reason) {
+      end(true);
+    }
+
+    private void end(boolean failure) {
+      if (told) {
+        error("a landing ended twice");
+        return;
+      }
+      told = true;
+      synchronized (OwnerNode.this) {
+        landing--;
+      }
+      hear(sender, segment.byteSize(), failure);
+      memory.close();
+    }
+  }
+
+  @Override
+  public synchronized void onPeerLost(int peer, String reason) {
+    if (lost.put(peer, reason) != null) {
+      errors.add("peer " + peer + " was lost twice");
+    }
+    notifyAll();
+  }
+
+  private synchronized void hear(long sender, long bytes, boolean failure) {
+    Heard before = heard.getOrDefault(sender, new Heard(0, 0, 0));
+    heard.put(
+        sender,
+        failure
+            ? new Heard(before.messages, before.bytes, before.failed + 1)
+            : new Heard(before.messages + 1, before.bytes + bytes, before.failed));
+    notifyAll();
+  }
+
+  private synchronized void error(String text) {
+    errors.add(text);
+    notifyAll();
+  }
+
+  synchronized Heard heard(long sender) {
+    return heard.getOrDefault(sender, new Heard(0, 0, 0));
+  }
+
+  synchronized Map<Integer, String> lost() {
+    return Map.copyOf(lost);
+  }
+
+  synchronized List<String> errors() {
+    return List.copyOf(errors);
+  }
+
+  synchronized long landing() {
+    return landing;
+  }
+
+  /** Waits until something that this node records has become true. */
+  synchronized void await(String what, long limitMillis, BooleanSupplier condition)
+      throws Exception {
+    long end = System.nanoTime() + limitMillis * 1_000_000L;
+    while (!condition.getAsBoolean()) {
+      long left = (end - System.nanoTime()) / 1_000_000L;
+      if (left <= 0) {
+        throw new TimeoutException(
+            "waited %d ms for %s; heard %s, lost %s, errors %s"
+                .formatted(limitMillis, what, heard, lost, errors));
+      }
+      wait(left);
+    }
+  }
+
+  @Override
+  public void close() {
+    later(() -> stopping = true);
+    try {
+      thread.join(20_000);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    if (thread.isAlive()) {
+      throw new IllegalStateException("node " + name + " does not end");
+    }
+    if (arena.scope().isAlive()) {
+      arena.close();
+    }
+  }
+}
