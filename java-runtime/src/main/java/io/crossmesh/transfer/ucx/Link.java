@@ -17,9 +17,12 @@ import org.openucx.jucx.ucp.UcpEndpointParams;
 
 /**
  * The outgoing connection to one peer. Its messages carry its number and their position, because
- * UCX lets messages that it holds back, while it connects or for want of room, be overtaken by
- * later ones; the {@link Receiver} restores their order. A message that fails leaves a gap there
- * that nothing fills, so the first failure ends the link.
+ * UCX lets messages that it holds back for want of room be overtaken by later ones; the {@link
+ * Receiver} restores their order. A message that fails leaves a gap there that nothing fills, so
+ * the first failure ends the link.
+ *
+ * <p>It begins with a hello of its own, and what is sent meanwhile waits here: UCX 1.13 refuses
+ * small messages while it connects.
  *
  * <p>It ends in one of two ways. When UCX reports an error it is lost: told once, closed by force.
  * When it is given up it says goodbye, which the peer answers when everything before it has landed
@@ -39,6 +42,7 @@ final class Link implements UcpEndpointErrorHandler {
   }
 
   private final int peer;
+  private final int eagerBytesMax;
   private final UcxWorker ucx;
   private final Handler handler;
   private final Counters counters;
@@ -51,11 +55,19 @@ final class Link implements UcpEndpointErrorHandler {
   private final long id = ThreadLocalRandom.current().nextLong();
 
   private long nextSequence;
+  private boolean connected;
   private State state = State.OPEN;
   private boolean unheard;
   private long deadlineNanos;
 
-  Link(int peer, InetSocketAddress address, UcxWorker ucx, Handler handler, Counters counters) {
+  Link(
+      int peer,
+      InetSocketAddress address,
+      int eagerBytesMax,
+      UcxWorker ucx,
+      Handler handler,
+      Counters counters) {
+    this.eagerBytesMax = eagerBytesMax;
     this.peer = peer;
     this.ucx = ucx;
     this.handler = handler;
@@ -66,6 +78,7 @@ final class Link implements UcpEndpointErrorHandler {
                 .setPeerErrorHandlingMode()
                 .setErrorHandler(this)
                 .setSocketAddress(address));
+    operation(Receiver.HELLO, ucx.empty, ucx.empty, false, new Hello()).post(endpoint, RENDEZVOUS);
   }
 
   UcxWorker worker() {
@@ -84,24 +97,24 @@ final class Link implements UcpEndpointErrorHandler {
     return inFlight.isEmpty();
   }
 
-  void send(
-      MemorySegment header, MemorySegment payload, boolean bulk, SendDone done, int eagerBytesMax) {
-    long flags =
-        payload.byteSize() <= eagerBytesMax ? UcpConstants.UCP_AM_SEND_FLAG_EAGER : RENDEZVOUS;
-    post(Receiver.MESSAGE, header, payload, bulk, done, flags);
+  void send(MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
+    SendOperation send = operation(Receiver.MESSAGE, header, payload, bulk, done);
+    if (connected) {
+      send.post(endpoint, flags(send));
+    }
   }
 
-  private void post(
-      int message,
-      MemorySegment header,
-      MemorySegment payload,
-      boolean bulk,
-      SendDone done,
-      long flags) {
+  private SendOperation operation(
+      int message, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     MemorySegment framed = ucx.headers.frame(header, id, nextSequence++);
     SendOperation send = new SendOperation(this, message, framed, payload, bulk, done);
     inFlight.add(send);
-    send.post(endpoint, flags);
+    return send;
+  }
+
+  private long flags(SendOperation send) {
+    boolean eager = send.message() == Receiver.MESSAGE && send.bytes() <= eagerBytesMax;
+    return eager ? UcpConstants.UCP_AM_SEND_FLAG_EAGER : RENDEZVOUS;
   }
 
   void ended(SendOperation send, MemorySegment header, @Nullable String failure) {
@@ -125,6 +138,7 @@ final class Link implements UcpEndpointErrorHandler {
   private void lost(String reason) {
     boolean told = state != State.OPEN;
     end(false);
+    abandonWaiting(reason);
     if (!told) {
       handler.onPeerLost(peer, reason);
     }
@@ -137,7 +151,10 @@ final class Link implements UcpEndpointErrorHandler {
     }
     state = State.LEAVING;
     deadlineNanos = nowNanos + GOODBYE_NANOS;
-    post(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Goodbye(), RENDEZVOUS);
+    SendOperation goodbye = operation(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Goodbye());
+    if (connected) {
+      goodbye.post(endpoint, RENDEZVOUS);
+    }
   }
 
   /** Ends the goodbye when it has been heard or took too long; true when this link is gone. */
@@ -147,9 +164,17 @@ final class Link implements UcpEndpointErrorHandler {
         end(!unheard);
       } else if (nowNanos - deadlineNanos >= 0) {
         end(false);
+        abandonWaiting("the peer did not answer");
       }
     }
     return state == State.GONE;
+  }
+
+  /** Ends what waits for the connection, which UCX has not been given. */
+  private void abandonWaiting(String reason) {
+    if (!connected) {
+      abandon(reason);
+    }
   }
 
   /** Ends what UCX has not ended though its endpoint is closed. */
@@ -168,6 +193,22 @@ final class Link implements UcpEndpointErrorHandler {
       ucx.closeFlushing(endpoint);
     } else {
       ucx.closeForcing(endpoint);
+    }
+  }
+
+  /** The connection is up: what waited for it goes out in its order. */
+  private final class Hello implements SendDone {
+    @Override
+    public void sent() {
+      connected = true;
+      if (state != State.GONE) {
+        List.copyOf(inFlight).forEach(send -> send.post(endpoint, flags(send)));
+      }
+    }
+
+    @Override
+    public void failed(String reason) {
+      // The loss of the link tells it.
     }
   }
 

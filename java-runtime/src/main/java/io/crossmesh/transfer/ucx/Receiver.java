@@ -25,8 +25,11 @@ final class Receiver {
   /** Active message of the engine. */
   static final int MESSAGE = 0;
 
+  /** Active message of a new {@link Link}; taking it says that the connection is up. */
+  static final int HELLO = 1;
+
   /** Active message of a {@link Link} that is given up; taking it says that all has landed. */
-  static final int GOODBYE = 1;
+  static final int GOODBYE = 2;
 
   private final UcxWorker ucx;
   private final Handler handler;
@@ -37,6 +40,8 @@ final class Receiver {
   // JUCX holds handlers weakly, so they are fields.
   private final UcpAmRecvCallback onMessage =
       (header, bytes, data, replyTo) -> onReceive(MESSAGE, header, bytes, data);
+  private final UcpAmRecvCallback onHello =
+      (header, bytes, data, replyTo) -> onReceive(HELLO, header, bytes, data);
   private final UcpAmRecvCallback onGoodbye =
       (header, bytes, data, replyTo) -> onReceive(GOODBYE, header, bytes, data);
 
@@ -50,6 +55,7 @@ final class Receiver {
 
   void start() {
     ucx.worker.setAmRecvHandler(MESSAGE, onMessage, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker.setAmRecvHandler(HELLO, onHello, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
     ucx.worker.setAmRecvHandler(GOODBYE, onGoodbye, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
   }
 
@@ -122,13 +128,14 @@ final class Receiver {
   }
 
   private Fate deliver(Inbound inbound, Arrival arrival) {
-    if (arrival.message() == GOODBYE) {
-      if (inbound.landing == 0) {
-        inbounds.remove(inbound.link);
+    switch (arrival.message()) {
+      case HELLO -> {
         return Fate.DROPPED;
       }
-      inbound.goodbye = arrival;
-      return Fate.KEPT;
+      case GOODBYE -> {
+        return depart(inbound, arrival);
+      }
+      default -> {}
     }
     try {
       return stopped ? Fate.DROPPED : land(inbound, arrival);
@@ -136,6 +143,15 @@ final class Receiver {
       ucx.deferred.caught(e);
       return Fate.DROPPED;
     }
+  }
+
+  private Fate depart(Inbound inbound, Arrival arrival) {
+    if (inbound.landing > 0) {
+      inbound.goodbye = arrival;
+      return Fate.KEPT;
+    }
+    inbounds.remove(inbound.link);
+    return Fate.DROPPED;
   }
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind

@@ -60,6 +60,14 @@ final class SendOperation extends UcxCallback implements Runnable {
     }
   }
 
+  int message() {
+    return message;
+  }
+
+  long bytes() {
+    return payload.byteSize();
+  }
+
   @Override
   public void onSuccess(UcpRequest request) {
     end(null);

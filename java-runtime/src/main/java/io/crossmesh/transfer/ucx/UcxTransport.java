@@ -92,7 +92,13 @@ public final class UcxTransport implements Transport {
     try {
       links.put(
           peer,
-          new Link(peer, Acceptor.parse(peerAddress), present.ucx(), present.handler(), counters));
+          new Link(
+              peer,
+              Acceptor.parse(peerAddress),
+              options.eagerBytesMax(),
+              present.ucx(),
+              present.handler(),
+              counters));
     } catch (RuntimeException e) {
       String reason = "cannot connect to " + peerAddress + ": " + e.getMessage();
       present.ucx().deferred.later(() -> present.handler().onPeerLost(peer, reason));
@@ -121,7 +127,7 @@ public final class UcxTransport implements Transport {
       present.ucx().deferred.later(() -> done.failed("peer " + peer + " is not connected"));
       return;
     }
-    link.send(header, payload, bulk, done, options.eagerBytesMax());
+    link.send(header, payload, bulk, done);
   }
 
   @Override

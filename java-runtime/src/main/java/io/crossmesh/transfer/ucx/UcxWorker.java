@@ -38,7 +38,7 @@ final class UcxWorker {
   final Arena memory;
   final HeaderPool headers;
 
-  /** Header and payload of a goodbye, whose content nobody reads. */
+  /** Header and payload of messages whose content nobody reads. */
   final MemorySegment empty;
 
   final Deferred deferred = new Deferred();
