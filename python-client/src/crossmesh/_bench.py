@@ -1,0 +1,234 @@
+"""One-way bandwidth from agent to agent, beside UCX's own benchmark on the same transport in the same run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ._agent import Agent
+from ._cluster import LocalCluster
+from ._control import ChannelFailed, Delivered, Event, Opened, Received, Sent, StepFailed
+from ._errors import CrossmeshError, TransferTimeout
+from ._jvm import child_env
+from ._mesh import Mesh
+from ._sharding import Sharding, json_tables
+from ._spec import TensorSpec, resolve
+
+NAME = "bench/link"
+TRANSPORTS = {"tcp": "tcp,self", "shm": "tcp,sm,self"}
+PERFTESTS = ("tag_bw", "ucp_am_bw")
+PERFTEST_BYTES = 4 << 20  # the message size at which ucx_perftest is fastest, or near it
+STEP_SECONDS_MAX = 60.0
+
+
+@dataclass
+class LinkResult:
+    """What `crossmesh bench link` found; rates in GB/s (1e9 bytes), one for each repeat."""
+
+    transport: str
+    bytes: int
+    steps: int
+    depth: int
+    link: list[float] = field(default_factory=list)
+    perftest: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        """The link's rate."""
+        return statistics.median(self.link)
+
+    @property
+    def reference(self) -> tuple[str, float] | None:
+        """The faster of UCX's benchmarks, or `None` without `ucx_perftest`."""
+        medians = {name: statistics.median(rates) for name, rates in self.perftest.items() if rates}
+        best = max(medians, key=lambda name: medians[name], default=None)
+        return None if best is None else (best, medians[best])
+
+    @property
+    def ratio(self) -> float | None:
+        """The link's rate over the reference."""
+        return None if self.reference is None else self.median / self.reference[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        reference = self.reference
+        return asdict(self) | {
+            "gb_per_s": self.median,
+            "reference": None if reference is None else {"test": reference[0], "gb_per_s": reference[1]},
+            "ratio": self.ratio,
+        }
+
+
+def link(
+    *, transport: str = "tcp", nbytes: int = 64 << 20, steps: int = 24, depth: int = 4, repeats: int = 5
+) -> LinkResult:
+    """Measure.
+
+    The tensor lies in the sender's arena from the start and is not touched by Python; `depth` steps are on the wire.
+    Repeats of the link and of UCX's benchmark alternate, so that both see the same machine.
+
+    **Arguments:**
+
+    - `transport`: `"tcp"` over loopback, or `"shm"`.
+    - `nbytes`: the bytes of one step.
+    - `steps`: timed steps of a repeat.
+    - `depth`: steps on the wire.
+    - `repeats`: how often.
+    """
+    tls = TRANSPORTS[transport]
+    result = LinkResult(transport, nbytes, steps, depth)
+    arena = 3 * depth * nbytes + (64 << 20)
+    with LocalCluster(["a", "b"], arena=arena, env={"UCX_TLS": tls}) as cluster:
+        spec = TensorSpec((nbytes,), "uint8")
+        here, there = (Sharding(Mesh((1,), hosts=[host]), "R") for host in ("a", "b"))
+        source = _End(cluster.agent("a"), spec, here, "src", depth)
+        target = _End(cluster.agent("b"), spec, there, "dst", depth)
+        opened = source.wait_open()
+        target.wait_open()
+        for base in opened.sets:
+            memory = cluster.agent("a")._session.arena.root(base, opened.set_bytes)
+            memory[:] = np.arange(opened.set_bytes, dtype=np.uint8)
+        _run(source, target, steps=2 * depth, depth=depth)
+        for _ in range(repeats):
+            result.link.append(nbytes * steps / _run(source, target, steps=steps, depth=depth) / 1e9)
+            for test in PERFTESTS:
+                rate = perftest(test, tls, nbytes * steps // PERFTEST_BYTES, depth)
+                if rate is not None:
+                    result.perftest.setdefault(test, []).append(rate)
+    return result
+
+
+class _End:
+    """An end of a channel without trees, threads and arrays: only the calls and events of the agent."""
+
+    def __init__(self, agent: Agent, spec: TensorSpec, sharding: Sharding, side: str, depth: int) -> None:
+        leaves, _ = resolve(spec, sharding, side)
+        meshes, layouts, where = json_tables([sharding])
+        self.control = agent._control
+        self.session = self.control.open_session(os.getpid(), NAME)
+        self.step = -1
+        self._events: list[Event] = []
+        tensor = {"key": "", "shape": list(leaves[0].shape), "dtype": "uint8", "layout": where[0]}
+        self.channel = self.control.open_channel(
+            self.session,
+            {
+                "name": NAME,
+                "side": side,
+                "meshes": meshes,
+                "layouts": layouts,
+                "tensors": [tensor],
+                "devices": [0],
+                "depth": depth,
+                "timeout": STEP_SECONDS_MAX,
+                "strategy": None,
+                "order": None,
+                "topology": None,
+            },
+        )
+
+    def send_next(self, staging_set: int) -> None:
+        self.step += 1
+        self.control.send(self.session, self.channel, self.step, staging_set)
+
+    def wait_open(self) -> Opened:
+        event = self.next()
+        if not isinstance(event, Opened):
+            raise CrossmeshError(f"The channel did not open: {event}.")
+        return event
+
+    def next(self) -> Event:
+        """The next event that is no failure."""
+        deadline = time.monotonic() + STEP_SECONDS_MAX
+        while not self._events:
+            if time.monotonic() > deadline:
+                raise TransferTimeout(f"Nothing happened for {STEP_SECONDS_MAX:g} s.")
+            self._events = list(self.control.next_events(self.session, 1000))
+        event = self._events.pop(0)
+        if isinstance(event, ChannelFailed | StepFailed):
+            raise event.error
+        return event
+
+
+def _run(source: _End, target: _End, *, steps: int, depth: int) -> float:
+    """Seconds from the first send until the last step is delivered."""
+    first, last = source.step + 1, source.step + steps
+    with ThreadPoolExecutor(1) as beside:
+        start = time.perf_counter()
+        taking = beside.submit(_take, target, range(first, last + 1))
+        for number in range(min(depth, steps)):
+            source.send_next(number)
+        delivered = 0
+        while delivered < steps:
+            event = source.next()
+            if isinstance(event, Delivered):
+                delivered += 1
+            elif isinstance(event, Sent) and source.step < last:
+                source.send_next(event.set)
+        seconds = time.perf_counter() - start
+        taking.result()
+    return seconds
+
+
+def _take(target: _End, steps: range) -> None:
+    """Receive steps and give their memory back at once."""
+    for step in steps:
+        target.control.recv(target.session, target.channel, step)
+    received = 0
+    while received < len(steps):
+        event = target.next()
+        if isinstance(event, Received):
+            target.control.release(target.session, target.channel, event.receipt)
+            received += 1
+
+
+def perftest(test: str, tls: str, messages: int, depth: int) -> float | None:
+    """GB/s of one run of `ucx_perftest` between two processes on loopback; `None` if it is not there or fails."""
+    program = shutil.which("ucx_perftest")
+    if program is None:
+        return None
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    env = child_env() | {"UCX_TLS": tls}
+    env.pop("LD_LIBRARY_PATH", None)
+    arguments = ["-t", test, "-s", str(PERFTEST_BYTES), "-n", str(max(messages, 1)), "-w", "16", "-O", str(depth)]
+    arguments += ["-p", port]
+    server = subprocess.Popen(
+        [program, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        for _ in range(50):
+            client = subprocess.run(
+                [program, "127.0.0.1", *arguments], env=env, capture_output=True, text=True, timeout=120, check=False
+            )
+            rate = _read_perftest(client.stdout)
+            if rate is not None or server.poll() is not None:
+                return rate
+            time.sleep(0.1)  # the server does not listen yet
+        return None
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(OSError):
+            server.kill()
+        server.wait()
+
+
+def _read_perftest(output: str) -> float | None:
+    """The overall bandwidth: in the last line, after iterations and three latencies, average then overall MiB/s."""
+    match = re.search(r"^Final:\s+\d+\s+(.+)$", output, re.MULTILINE)
+    if match is None:
+        return None
+    numbers = [float(number) for number in match.group(1).split()]
+    return numbers[-3] * 2**20 / 1e9 if len(numbers) >= 5 else None

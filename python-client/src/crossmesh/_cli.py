@@ -1,0 +1,200 @@
+"""The command `crossmesh`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__
+from ._errors import CrossmeshError, LayoutError
+from ._mesh import Mesh
+from ._plan import Plan
+from ._plan import plan as make_plan
+from ._sharding import Sharding
+from ._topology import Topology
+
+app = typer.Typer(name="crossmesh", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks, each beside a reference measured in the same run.")
+app.add_typer(bench_app, name="bench")
+console = Console()
+
+
+def main() -> None:
+    """Run the command; failures of crossmesh are one line and exit status 1."""
+    try:
+        app()
+    except CrossmeshError as error:
+        Console(stderr=True, soft_wrap=True).print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def about(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Move sharded tensors between device meshes."""
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def plan(
+    shape: Annotated[str, typer.Argument(help="The whole tensor, as in 1024x1024x512.")],
+    dtype: Annotated[str, typer.Argument(help="Its element type, as in int32 or bfloat16.")],
+    src: Annotated[str, typer.Option(help="Source: mesh shape, hosts and layout, as in '2x4@a,b:S0 R R'.")],
+    dst: Annotated[str, typer.Option(help="Destination, written alike.")],
+    bandwidth: Annotated[str, typer.Option(help="Of each host and direction.")] = "10Gbit/s",
+    latency: Annotated[float, typer.Option(help="Seconds.")] = 50e-6,
+    strategy: Annotated[str, typer.Option(help="auto, send_recv or broadcast.")] = "auto",
+    order: Annotated[str, typer.Option(help="size or naive.")] = "size",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="Write the timeline for chrome://tracing.")] = None,
+) -> None:
+    """Plan a transfer and say what moves, over which hosts, and how long it should take."""
+    source, destination = layout(src), layout(dst)
+    hosts = dict.fromkeys(source.mesh.hosts + destination.mesh.hosts)
+    topology = Topology.uniform(hosts, bandwidth, latency)
+    made: Plan = make_plan(sizes(shape), dtype, source, destination, topology=topology, strategy=strategy, order=order)
+    if trace is not None:
+        made.trace(trace)
+    print(made.to_json() if as_json else made.explain())  # noqa: T201
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def agent(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="The host's name in meshes.")],
+    info_file: Annotated[Path | None, typer.Option(help="Where to tell ports and tokens (mode 0600).")] = None,
+) -> None:
+    """Run the agent of this host until it is stopped.
+
+    Further options go to the agent: --bind, --flight-port, --arena, --arena-dir, --transport, --peer NAME=HOST:PORT,
+    --token-file, --config. The token is $CROSSMESH_TOKEN, else that of --token-file, else a new one.
+    """
+    from ._java import find_jar
+    from ._jvm import child_env, java_command, private_directory
+    from ._ucx import find_ucx
+
+    ucx = find_ucx()
+    extra = list(context.args)
+    if not ucx.available and not any(option.startswith("--transport") for option in extra):
+        Console(stderr=True).print(f"Without UCX this agent only plans and serves Flight: {ucx.reason}.", markup=False)
+        extra += ["--transport", "none"]
+    directory = private_directory()
+    info = info_file or directory / "info.json"
+    command = [*java_command(with_ucx=True), f"-Djava.io.tmpdir={directory}", "-jar", str(find_jar()), "agent"]
+    command += ["--name", name, "--info-file", str(info), *extra]
+    env = child_env() | {key: os.environ[key] for key in ("CROSSMESH_TOKEN",) if key in os.environ}
+    # The agent takes this process's place: signals, exit status and output are its own.
+    os.execve(command[0], command, env)  # noqa: S606
+
+
+@bench_app.command()
+def link(
+    transport: Annotated[str, typer.Option(help="tcp (loopback) or shm.")] = "tcp",
+    mib: Annotated[int, typer.Option(help="MiB of one transfer.")] = 64,
+    steps: Annotated[int, typer.Option(help="Transfers of a repeat.")] = 24,
+    depth: Annotated[int, typer.Option(help="Transfers on the wire.")] = 4,
+    repeats: Annotated[int, typer.Option(help="Repeats, in turn with the reference.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
+) -> None:
+    """One-way bandwidth from agent to agent, arena to arena, beside ucx_perftest."""
+    from ._bench import TRANSPORTS
+    from ._bench import link as measure
+
+    if transport not in TRANSPORTS:
+        raise LayoutError(f"There is no transport {transport!r}. Available: {', '.join(TRANSPORTS)}.")
+    result = measure(transport=transport, nbytes=mib << 20, steps=steps, depth=depth, repeats=repeats)
+    if as_json:
+        print(json.dumps(result.to_dict()))  # noqa: T201
+        return
+    table = Table(title=f"One way, {mib} MiB transfers, {depth} on the wire, over {transport}: medians of {repeats}")
+    table.add_column("")
+    table.add_column("GB/s", justify="right")
+    table.add_column("of the reference", justify="right")
+    best = result.reference
+    for name, rates in result.perftest.items():
+        median = sorted(rates)[len(rates) // 2]
+        table.add_row(f"ucx_perftest {name}", f"{median:.2f}", "reference" if best and best[0] == name else "")
+    ratio = "no ucx_perftest here (apt-get install ucx-utils)" if result.ratio is None else f"{result.ratio:.2f}"
+    table.add_row("crossmesh, agent to agent", f"{result.median:.2f}", ratio)
+    console.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what an installation has and what it lacks. Exit status 1 if planning or moving bytes cannot work."""
+    rows = checks()
+    table = Table(show_header=False)
+    for name, good, text in rows:
+        table.add_row("[green]ok[/]" if good else "[red]missing[/]", name, text)
+    console.print(table)
+    if not all(good for _, good, _ in rows):
+        raise typer.Exit(1)
+
+
+def checks() -> list[tuple[str, bool, str]]:
+    """Name, whether it is well, and what was found or what mends it."""
+    from ._java import find_jar, find_java
+    from ._ucx import find_ucx
+
+    rows: list[tuple[str, bool, str]] = []
+
+    def check(name: str, found: Any) -> None:
+        try:
+            rows.append((name, True, str(found())))
+        except CrossmeshError as error:
+            rows.append((name, False, str(error)))
+
+    def tried() -> str:
+        mesh = Mesh((2,), hosts=["a", "b"])
+        made = make_plan((2, 3), "int32", Sharding(mesh, "S0 R"), Sharding(mesh, "R R"))
+        return f"a plan was made, digest {made.digest[:12]}"
+
+    check("java", lambda: "{0.version} by {0.source}: {0.path}".format(find_java()))
+    check("agent", find_jar)
+    check("planner", tried)
+    ucx = find_ucx()
+    rows.append(("ucx", ucx.available, f"by {ucx.source}: {ucx.library_path or ''}" if ucx.available else ucx.reason))
+    rows.append(_shared_memory())
+    return rows
+
+
+def _shared_memory() -> tuple[str, bool, str]:
+    try:
+        free = shutil.disk_usage("/dev/shm").free  # noqa: S108
+    except OSError as error:
+        return "shared memory", False, f"/dev/shm: {error}. Give agents another --arena-dir in memory"
+    text = f"/dev/shm has {free / 2**20:.0f} MiB free"
+    if free < 256 << 20:
+        return "shared memory", False, f"{text}. Enlarge it (docker run --shm-size=2g), or use --arena and --arena-dir"
+    return "shared memory", True, text
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """`"2x3"` as `(2, 3)`; `""` is rank 0."""
+    try:
+        return tuple(int(size) for size in re.split(r"[x,]", text)) if text else ()
+    except ValueError:
+        raise LayoutError(f"Cannot read the shape {text!r}. Write for instance 1024x1024x512.") from None
+
+
+def layout(text: str) -> Sharding:
+    """`"2x4@a,b:S0 R R"` as a sharding."""
+    match = re.fullmatch(r"\s*([0-9x]+)@([^:]+):(.*)", text)
+    if match is None:
+        raise LayoutError(f"Cannot read {text!r}. Write mesh@hosts:layout, for instance '2x4@a,b:S0 R R'.")
+    shape, hosts, spec = match.groups()
+    return Sharding(Mesh(sizes(shape), hosts=[host.strip() for host in hosts.split(",")]), spec)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import crossmesh as cm
+from crossmesh import _cli
+from crossmesh._bench import LinkResult, _read_perftest
+
+
+def run(*arguments):
+    return CliRunner().invoke(_cli.app, list(arguments))
+
+
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert cm.__version__ in result.output
+
+
+def test_plan_explains_and_prints_json(tmp_path):
+    arguments = ["plan", "8x6", "float32", "--src", "2x2@a,b:S0 S1", "--dst", "1x4@c:R R"]
+    result = run(*arguments, "--trace", str(tmp_path / "t.json"))
+    assert result.exit_code == 0, result.output
+    assert "lower bound" in result.output
+    assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    document = json.loads(run(*arguments, "--json").output)
+    assert document["bytes_received"]["c"] == 8 * 6 * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["8y6", "int8", "--src", "1@a:R R", "--dst", "1@b:R R"], "Cannot read the shape"),
+        (["8x6", "int8", "--src", "S0", "--dst", "1@b:R R"], "mesh@hosts:layout"),
+        (["8x6", "int8", "--src", "1@a:R", "--dst", "1@b:R R"], "states 1"),
+    ],
+)
+def test_failures_are_one_line(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["crossmesh", "plan", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        _cli.main()
+    assert ended.value.code == 1
+    assert message in capsys.readouterr().err
+
+
+def test_doctor_says_what_is_missing(monkeypatch):
+    monkeypatch.setenv("CROSSMESH_UCX", "none")
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "planner" in result.output
+    assert "missing" in result.output
+
+
+PERFTEST = """
+|    Stage     | # iterations | 50.0%ile | average | overall |  average |  overall |  average  |  overall  |
+Final:                    10   6974.510 43558.383 43558.383     1469.29    1369.29          23          23
+"""
+
+
+def test_reading_ucx_perftest_and_the_ratio():
+    assert _read_perftest(PERFTEST) == pytest.approx(1369.29 * 2**20 / 1e9)
+    assert _read_perftest("nothing") is None
+    result = LinkResult("tcp", 1, 1, 1, [2.0, 4.0, 3.0], {"tag_bw": [3.0, 4.0, 5.0], "ucp_am_bw": [6.0, 2.0, 2.0]})
+    assert result.median == 3.0
+    assert result.reference == ("tag_bw", 4.0)
+    assert result.to_dict()["ratio"] == 0.75
+    assert LinkResult("tcp", 1, 1, 1, [1.0]).to_dict()["ratio"] is None
