@@ -1,6 +1,5 @@
 """Plans through the planner JVM."""
 
-import csv
 import json
 import os
 import signal
@@ -15,24 +14,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import crossmesh as cm
 from crossmesh import _planner
-
-CASES = Path(__file__).parent / "cases"
-
-
-def sharding(shape, spec, first):
-    rows, columns = (int(n) for n in shape.split("x"))
-    return cm.Sharding(cm.Mesh((rows, columns), hosts=[f"h{first + i}" for i in range(rows)]), spec), first + rows
+from tensors import layouts, rows, shape
+from trainers import gone
 
 
 def read_case(row):
-    src, after = sharding(row["src_mesh"], row["src_spec"], 0)
-    dst, _ = sharding(row["dst_mesh"], row["dst_spec"], after)
-    return tuple(int(n) for n in row["shape"].split("x")), row["dtype"], src, dst
-
-
-def rows(name):
-    with (CASES / name).open() as file:
-        return list(csv.DictReader(file))
+    return shape(row), row["dtype"], *layouts(row)
 
 
 UNIT_TASKS = {"1": 2, "2": 2, "3": 4, "4": 64, "5": 4, "6": 4, "7": 4, "9": 4}
@@ -45,11 +32,11 @@ def test_paper_cases_reach_their_bound_in_bytes(row):
     assert plan.makespan >= plan.lower_bound
     assert plan.gap == pytest.approx(plan.makespan / plan.lower_bound - 1)
     covered = {}
-    shape = read_case(row)[0]
     for task in plan.tasks:
         for device in task.receivers:
             covered[device] = covered.get(device, 0) + np.prod([hi - lo for lo, hi in task.box])
-    shards = read_case(row)[3].shards(shape)
+    shards = read_case(row)[3].shards(shape(row))
+    assert len(plan.tasks) == UNIT_TASKS[row["case"]]
     assert covered == {d: np.prod([s.stop - s.start for s in slices]) for d, slices in shards.items()}
 
 
@@ -79,8 +66,8 @@ def test_moves_cover_each_destination_tile_once(strategy, order):
 
 
 def test_plans_are_deterministic_and_travel_as_json(tmp_path):
-    shape, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
-    one, two = cm.plan(shape, dtype, src, dst), cm.plan(shape, dtype, src, dst)
+    extents, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
+    one, two = cm.plan(extents, dtype, src, dst), cm.plan(extents, dtype, src, dst)
     assert one.digest == two.digest
     assert len(one.digest) == 64
     text = one.to_json()
@@ -99,8 +86,8 @@ def test_plans_are_deterministic_and_travel_as_json(tmp_path):
 
 
 def test_a_plan_that_was_tampered_with_is_refused():
-    shape, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[2])
-    document = json.loads(cm.plan(shape, dtype, src, dst).to_json())
+    extents, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[2])
+    document = json.loads(cm.plan(extents, dtype, src, dst).to_json())
     document["moves"].pop()
     with pytest.raises(cm.LayoutError):
         cm.Plan.from_json(json.dumps(document))
@@ -187,22 +174,6 @@ sys.stdin.read()
 """
 
 
-def gone(pid, seconds=15):
-    """Whether a process that is not our child ends in time."""
-    import time
-
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
-
-
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, None])
 def test_the_planner_ends_with_its_parent(how):
@@ -221,6 +192,6 @@ def test_the_planner_ends_with_its_parent(how):
 
 
 def test_an_answer_longer_than_py4js_buffer_is_quick():
-    shape, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
-    plan = cm.plan(shape, dtype, src, dst)
+    extents, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
+    plan = cm.plan(extents, dtype, src, dst)
     assert len(plan.to_json()) > 8192
