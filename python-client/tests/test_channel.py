@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import crossmesh as cm
 from crossmesh._agent import Agent
@@ -132,6 +132,21 @@ def test_what_jax_cannot_hold_is_refused_at_open(agent):
     ]:
         with pytest.raises(cm.LayoutError, match=message):
             agent.receiver("c", cm.TensorSpec(shape, dtype), named)
+
+
+def test_an_abstract_mesh_can_send_and_not_receive(agent, layout):
+    named = NamedSharding(AbstractMesh((2, 2), ("x", "y")), PartitionSpec("x"))
+    tx, rx = agent.sender("c", SPEC, named), agent.receiver("c", SPEC, layout)
+    tx.send(tiles()[0])
+    assert np.array_equal(rx.recv().result(10)[0], tiles()[0][:2])
+    with pytest.raises(cm.LayoutError, match="abstract"):
+        agent.receiver("d", SPEC, named)
+
+
+def test_a_process_of_another_host_is_refused(agent):
+    named = NamedSharding(jax.make_mesh((4,), ("x",)), PartitionSpec("x"))
+    with pytest.raises(cm.LayoutError, match="no device on 'a'"):
+        agent.sender("c", cm.TensorSpec((4,), "int8"), named, hosts=["b"])
 
 
 def test_refusals_of_open(agent, layout):

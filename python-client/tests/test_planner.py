@@ -191,6 +191,34 @@ def test_the_planner_ends_with_its_parent(how):
     assert gone(pid)
 
 
+FORKING = """
+import os, sys, time, crossmesh as cm
+from crossmesh import _planner
+mesh = cm.Mesh((2,), hosts=["a", "b"])
+cm.plan((4,), "int8", cm.Sharding(mesh, "R"), cm.Sharding(mesh, "S0"))
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+print(_planner._running[1].pid, child, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_forked_child_does_not_keep_the_planner_alive():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with parent:
+        pid, child = map(int, parent.stdout.readline().split())
+        try:
+            parent.kill()
+            parent.wait(30)
+            assert gone(pid)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
 def test_an_answer_longer_than_py4js_buffer_is_quick():
     extents, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[3])
     plan = cm.plan(extents, dtype, src, dst)

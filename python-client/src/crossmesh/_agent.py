@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import weakref
@@ -15,7 +14,7 @@ from ._arena import Arena
 from ._channel import ChannelEnd, Receiver, Sender
 from ._control import Control, Gateway
 from ._errors import AgentUnavailable, AuthError, LayoutError
-from ._jax_seen import jax_if_imported
+from ._jax_seen import is_abstract, jax_if_imported
 from ._session import Session
 from ._sharding import agent_host_known, json_tables
 from ._spec import Leaf, resolve
@@ -223,12 +222,17 @@ class Agent:
                 )
             return tuple(sorted(set(stated)))
         named = next((leaf.named for leaf in leaves if leaf.named is not None), None)
-        if named is not None and hasattr(named.mesh, "devices"):
-            with contextlib.suppress(ValueError):  # an abstract mesh has none
-                from .jax import local_devices
+        if named is None or is_abstract(named):
+            return here
+        from .jax import local_devices
 
-                return local_devices(named)
-        return here
+        mine = local_devices(named)
+        if not set(mine) <= set(here):
+            raise LayoutError(
+                f"This JAX process has the devices {list(mine)} of {first!r}, which are not all on {self._name!r}, the "
+                "host of this agent. Connect to the agent of this host, or correct hosts= (or CROSSMESH_HOSTS)."
+            )
+        return mine
 
 
 def connect(address: str | None = None, *, token: str | None = None, timeout: float = TIMEOUT_SECONDS) -> Agent:

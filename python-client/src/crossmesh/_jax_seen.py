@@ -34,3 +34,8 @@ def is_partition_spec(value: object) -> bool:
     """Whether a value is a `jax.sharding.PartitionSpec`."""
     jax = jax_if_imported()
     return jax is not None and isinstance(value, jax.sharding.PartitionSpec)
+
+
+def is_abstract(named: Any) -> bool:
+    """Whether the mesh of a `NamedSharding` has no devices."""
+    return type(named.mesh).__name__ == "AbstractMesh"

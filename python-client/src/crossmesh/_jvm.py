@@ -146,8 +146,9 @@ class Jvm:
         # A forked child would hold the pipe open and keep the JVM alive after its parent.
         stdin = self._process.stdin
         if stdin is not None and not stdin.closed:
-            with contextlib.suppress(OSError):
-                os.close(stdin.fileno())
+            nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nothing, stdin.fileno(), inheritable=False)
+            os.close(nothing)
 
 
 _running: weakref.WeakSet[Jvm] = weakref.WeakSet()

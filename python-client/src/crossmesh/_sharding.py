@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._errors import LayoutError
-from ._jax_seen import is_named_sharding, is_partition_spec
+from ._jax_seen import is_abstract, is_named_sharding, is_partition_spec
 from ._mesh import Device, Mesh
 
 _NOTATION = re.compile(r"\s*(?:(R)|S(\d+))")
@@ -170,7 +170,7 @@ class Sharding:
                 f"from_jax takes a jax.sharding.NamedSharding, got {type(named).__name__}. "
                 "State the layout as NamedSharding(mesh, PartitionSpec(...))."
             )
-        return cls(_mesh_of_jax(named.mesh, _known_hosts(hosts)), named.spec)
+        return cls(_mesh_of_jax(named.mesh, is_abstract(named), _known_hosts(hosts)), named.spec)
 
     @classmethod
     def from_alpa(cls, spec: Any, mesh: Mesh) -> Sharding:
@@ -325,10 +325,10 @@ def _known_hosts(hosts: Sequence[str] | None) -> list[str] | None:
 _REMEDY = 'Pass hosts=["a", ...] (the agent\'s name for each JAX process) or set CROSSMESH_HOSTS=a,...'
 
 
-def _mesh_of_jax(mesh: Any, hosts: list[str] | None) -> Mesh:
+def _mesh_of_jax(mesh: Any, abstract: bool, hosts: list[str] | None) -> Mesh:
     names = tuple(str(name) for name in mesh.axis_names)
     shape = tuple(mesh.axis_sizes) if hasattr(mesh, "axis_sizes") else tuple(mesh.devices.shape)
-    devices = None if type(mesh).__name__ == "AbstractMesh" else list(mesh.devices.flat)
+    devices = None if abstract else list(mesh.devices.flat)
     if devices is None:
         if hosts is None:
             raise LayoutError(f"The abstract mesh {dict(zip(names, shape, strict=True))} has no hosts. {_REMEDY}.")

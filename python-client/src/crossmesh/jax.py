@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ._errors import LayoutError
+from ._jax_seen import is_abstract
 from ._spec import Leaf
 
 __all__ = ["array"]
@@ -91,6 +92,10 @@ def check_holdable(leaf: Leaf) -> None:
     **Raises:** `LayoutError` for uneven shards, types that JAX lacks, and 64-bit types without x64.
     """
     what = f"{leaf.label} in the layout {leaf.named.spec} over {dict(leaf.named.mesh.shape)}"
+    if is_abstract(leaf.named):
+        raise LayoutError(
+            f"An abstract mesh has no devices to put arrays on: {what}. State the layout on jax.devices()."
+        )
     kept = jax.dtypes.canonicalize_dtype(leaf.dtype)
     if kept != leaf.dtype:
         raise LayoutError(
