@@ -40,5 +40,10 @@ public record EngineStatus(
       int liveSteps,
       int receiptsOut,
       long bulkBytesSent,
-      long bulkBytesReceived) {}
+      long bulkBytesReceived) {
+    /** An opening that waits for the other parties. */
+    static Channel claimed(String name) {
+      return new Channel(name, 0, "claimed", 0, 0, 0, 0);
+    }
+  }
 }

@@ -1,0 +1,118 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.plan.Plan;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * From claims to an open channel: each host plans by itself, reserves its memory and tells the
+ * others its digest; when all digests are there and equal, the channel is open. Not a byte moves
+ * before.
+ */
+final class ChannelOpening {
+  private final Node node;
+  private final Channel channel;
+  private final Binding binding;
+  private final Map<String, String> digests = new TreeMap<>();
+  private @Nullable String own;
+
+  ChannelOpening(Node node, Channel channel, Binding binding) {
+    this.node = node;
+    this.channel = channel;
+    this.binding = binding;
+  }
+
+  /** Begins to plan, where the engine was told to. */
+  void begin() {
+    try {
+      node.options().planning().execute(this::plan);
+    } catch (RuntimeException e) {
+      failed(e);
+    }
+  }
+
+  private void plan() {
+    try {
+      Plan plan = node.options().planner().apply(binding.request());
+      node.commands().execute(() -> planned(plan));
+    } catch (RuntimeException e) {
+      node.commands().execute(() -> failed(e));
+    }
+  }
+
+  private void failed(RuntimeException e) {
+    Code code = e instanceof CrossmeshException known ? known.code() : Code.INTERNAL;
+    channel.fail(
+        new Failure(
+            code,
+            "Host '%s' cannot open %s: %s"
+                .formatted(node.host(), channel.what(), String.valueOf(e.getMessage()))),
+        true);
+  }
+
+  private void planned(Plan plan) {
+    if (channel.ended()) {
+      return;
+    }
+    try {
+      channel.reserve(plan);
+    } catch (RuntimeException e) {
+      failed(e);
+      return;
+    }
+    own = plan.digest();
+    digests.put(node.host(), plan.digest());
+    for (String host : binding.hosts()) {
+      if (!host.equals(node.host())) {
+        announce(host);
+      }
+    }
+    check();
+  }
+
+  /** Tells one host the digest, if there is one yet. */
+  void announce(String host) {
+    String digest = own;
+    if (digest != null && binding.hosts().contains(host)) {
+      node.outbox()
+          .send(host, MessageKind.READY, channel.id(), 0, ControlCodec.digest(digest));
+    }
+  }
+
+  /** Another host has planned and reserved. */
+  void ready(String host, String digest) {
+    digests.put(host, digest);
+    check();
+  }
+
+  private void check() {
+    String mine = own;
+    if (mine == null || channel.ended()) {
+      return;
+    }
+    for (Map.Entry<String, String> other : digests.entrySet()) {
+      if (!other.getValue().equals(mine)) {
+        channel.fail(
+            new Failure(
+                Code.PLAN_MISMATCH,
+                ("Hosts '%s' and '%s' made different plans for %s: digest %s and %s. Install the"
+                        + " same version of crossmesh on every host.")
+                    .formatted(
+                        node.host(), other.getKey(), channel.what(), mine, other.getValue())),
+            true);
+        return;
+      }
+    }
+    if (digests.keySet().containsAll(binding.hosts())) {
+      channel.open();
+    }
+  }
+
+  /** The hosts that are not ready, in the words of messages. */
+  String lacks() {
+    return binding.hosts().stream().filter(host -> !digests.containsKey(host)).toList().toString();
+  }
+}

@@ -1,0 +1,171 @@
+package io.crossmesh.transfer;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.mesh.Mesh;
+import io.crossmesh.mesh.MeshJson;
+import io.crossmesh.mesh.Sharding;
+import io.crossmesh.plan.Order;
+import io.crossmesh.plan.PlanRequest;
+import io.crossmesh.plan.Strategy;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The payloads of control messages: JSON. What is read is not believed: every reader refuses with
+ * {@link io.crossmesh.CrossmeshException} what is not well-formed.
+ */
+final class ControlCodec {
+  private static final int MESSAGE_CHARS_MAX = 2000;
+  private static final int LAYOUTS_MAX = 4096;
+
+  private ControlCodec() {}
+
+  /** A claim that is void, and why. */
+  record Withdrawal(long number, String name, Failure failure) {}
+
+  static byte[] hello(String host) {
+    return bytes(object().put("host", host));
+  }
+
+  static String readHello(byte[] payload) {
+    return parse(payload, "greeting").get("host").text();
+  }
+
+  static byte[] digest(String digest) {
+    return bytes(object().put("digest", digest));
+  }
+
+  static String readDigest(byte[] payload) {
+    return parse(payload, "digest").get("digest").text();
+  }
+
+  static byte[] number(long number) {
+    return bytes(object().put("number", number));
+  }
+
+  static long readNumber(byte[] payload) {
+    return parse(payload, "closing").get("number").integer(0, Long.MAX_VALUE);
+  }
+
+  static byte[] failure(Failure failure) {
+    return bytes(put(object(), failure));
+  }
+
+  static Failure readFailure(byte[] payload) {
+    return failure(parse(payload, "failure"));
+  }
+
+  static byte[] withdrawal(Withdrawal withdrawal) {
+    ObjectNode node = object().put("number", withdrawal.number).put("name", withdrawal.name);
+    return bytes(put(node, withdrawal.failure));
+  }
+
+  static Withdrawal readWithdrawal(byte[] payload) {
+    JsonValue root = parse(payload, "withdrawal");
+    return new Withdrawal(
+        root.get("number").integer(0, Long.MAX_VALUE), root.get("name").text(), failure(root));
+  }
+
+  private static ObjectNode put(ObjectNode node, Failure failure) {
+    String message = failure.message();
+    return node.put("code", failure.code().name())
+        .put(
+            "message",
+            message.length() <= MESSAGE_CHARS_MAX
+                ? message
+                : message.substring(0, MESSAGE_CHARS_MAX) + "...");
+  }
+
+  private static Failure failure(JsonValue root) {
+    String name = root.get("code").text();
+    Code code =
+        Arrays.stream(Code.values())
+            .filter(c -> c.name().equals(name))
+            .findFirst()
+            .orElse(Code.INTERNAL);
+    return new Failure(code, root.get("message").text());
+  }
+
+  static byte[] claim(Claim claim) {
+    ObjectNode node =
+        object()
+            .put("number", claim.id().number())
+            .put("name", claim.name())
+            .put("side", claim.side().name());
+    Map<Mesh, Integer> meshes = new LinkedHashMap<>();
+    Map<Sharding, Integer> layouts = new LinkedHashMap<>();
+    for (TensorSide tensor : claim.tensors()) {
+      meshes.putIfAbsent(tensor.layout().mesh(), meshes.size());
+      layouts.putIfAbsent(tensor.layout(), layouts.size());
+    }
+    ArrayNode meshNodes = node.putArray("meshes");
+    meshes.keySet().forEach(mesh -> meshNodes.add(MeshJson.write(mesh)));
+    ArrayNode layoutNodes = node.putArray("layouts");
+    for (Sharding layout : layouts.keySet()) {
+      layoutNodes
+          .addObject()
+          .put("mesh", meshes.get(layout.mesh()))
+          .set("spec", MeshJson.writeSpec(layout));
+    }
+    ArrayNode tensors = node.putArray("tensors");
+    for (TensorSide tensor : claim.tensors()) {
+      tensors.add(
+          MeshJson.write(tensor.tensor()).put("layout", layouts.get(tensor.layout())));
+    }
+    claim.devices().forEach(node.putArray("devices")::add);
+    claim.strategy().ifPresent(strategy -> node.put("strategy", strategy.id()));
+    claim.order().ifPresent(order -> node.put("order", order.id()));
+    claim.topology().ifPresent(topology -> node.set("topology", MeshJson.write(topology)));
+    return bytes(node);
+  }
+
+  /** Reads a claim of the peer that sent it; one of devices that are not its own is refused. */
+  static Claim readClaim(byte[] payload, String host, long epoch) {
+    JsonValue root = parse(payload, "claim");
+    List<Mesh> meshes =
+        root.get("meshes").items(LAYOUTS_MAX).stream().map(MeshJson::readMesh).toList();
+    List<Sharding> layouts = new ArrayList<>();
+    for (JsonValue layout : root.get("layouts").items(LAYOUTS_MAX)) {
+      int mesh = (int) layout.get("mesh").integer(0, meshes.size() - 1L);
+      layouts.add(MeshJson.readSpec(layout.get("spec"), meshes.get(mesh)));
+    }
+    List<TensorSide> tensors = new ArrayList<>();
+    for (JsonValue tensor : root.get("tensors").items(PlanRequest.MAX_TENSORS)) {
+      int layout = (int) tensor.get("layout").integer(0, layouts.size() - 1L);
+      tensors.add(new TensorSide(MeshJson.readTensor(tensor), layouts.get(layout)));
+    }
+    Claim claim =
+        new Claim(
+            new Claim.Id(epoch, root.get("number").integer(0, Long.MAX_VALUE)),
+            host,
+            root.get("name").text(),
+            root.get("side").text().equals(Side.SRC.name()) ? Side.SRC : Side.DST,
+            tensors,
+            root.get("devices").indices(Mesh.MAX_DEVICES, Mesh.MAX_DEVICES),
+            root.find("strategy").map(v -> Strategy.parse(v.text())),
+            root.find("order").map(v -> Order.parse(v.text())),
+            root.find("topology").map(MeshJson::readTopology));
+    ClaimCheck.check(claim);
+    return claim;
+  }
+
+  private static ObjectNode object() {
+    return JsonNodeFactory.instance.objectNode();
+  }
+
+  private static byte[] bytes(ObjectNode node) {
+    return node.toString().getBytes(StandardCharsets.UTF_8);
+  }
+
+  private static JsonValue parse(byte[] payload, String what) {
+    return JsonValue.parse(new String(payload, StandardCharsets.UTF_8), what);
+  }
+}

@@ -1,0 +1,48 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.PlanRequest;
+import io.crossmesh.plan.Planner;
+import java.util.concurrent.Executor;
+import java.util.function.Function;
+
+/**
+ * The few knobs of an engine.
+ *
+ * @param planner how this host plans
+ * @param planning where it plans; a large plan on the owner thread would hold up other channels
+ * @param chunksInFlight window of each channel to each next host
+ * @param copyBytesPerTurn how much a channel copies inside the host before others have a turn
+ */
+public record EngineOptions(
+    Function<PlanRequest, Plan> planner,
+    Executor planning,
+    int chunksInFlight,
+    long copyBytesPerTurn) {
+  /** Default of {@link #chunksInFlight}. */
+  public static final int CHUNKS_IN_FLIGHT = 8;
+
+  /** Default of {@link #copyBytesPerTurn}. */
+  public static final long COPY_BYTES_PER_TURN = 4 << 20;
+
+  public EngineOptions {
+    if (chunksInFlight < 1 || copyBytesPerTurn < 1) {
+      throw new IllegalArgumentException("windows and turns must be at least 1");
+    }
+  }
+
+  /** The defaults, planning on the owner thread. */
+  public static EngineOptions defaults() {
+    return new EngineOptions(Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN);
+  }
+
+  /** The same, planning elsewhere. */
+  public EngineOptions withPlanning(Executor executor) {
+    return new EngineOptions(planner, executor, chunksInFlight, copyBytesPerTurn);
+  }
+
+  /** The same with another planner. */
+  public EngineOptions withPlanner(Function<PlanRequest, Plan> other) {
+    return new EngineOptions(other, planning, chunksInFlight, copyBytesPerTurn);
+  }
+}

@@ -1,0 +1,218 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.TileLayout;
+import io.crossmesh.mesh.Box;
+import io.crossmesh.mesh.Sharding;
+import io.crossmesh.plan.Move;
+import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.TensorReshard;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What one host does of a plan: the layouts of its sets and its moves with places in them, worked
+ * out once, so that a chunk costs no look-up.
+ */
+final class HostPlan {
+  private final String host;
+  private final Plan plan;
+  private final SetLayout landing = new SetLayout();
+  private final List<SetLayout> staging = new ArrayList<>();
+  private final List<String> upstream = new ArrayList<>();
+  private final List<String> downstream = new ArrayList<>();
+  private final List<HostMove> origins = new ArrayList<>();
+  private final List<HostMove> locals = new ArrayList<>();
+  private final List<HostMove> incoming = new ArrayList<>();
+  private final @Nullable HostMove[] incomingByMove;
+  private final Set<String> reached = new TreeSet<>();
+  private final int[] movesStaged;
+  private long landingChunks;
+  private int forwards;
+
+  /**
+   * @param stagers the devices of each source participant of this host
+   */
+  HostPlan(Plan plan, String host, List<List<Integer>> stagers) {
+    this.plan = plan;
+    this.host = host;
+    this.incomingByMove = new @Nullable HostMove[plan.moves().size()];
+    this.movesStaged = new int[stagers.size()];
+    layOutLanding();
+    stagers.forEach(devices -> staging.add(new SetLayout()));
+    for (Move move : plan.moves()) {
+      if (move.route().getFirst().equals(host)) {
+        TensorReshard tensor = tensor(move);
+        staging
+            .get(stager(move, stagers))
+            .add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
+      }
+    }
+    for (int i = 0; i < plan.moves().size(); i++) {
+      if (plan.moves().get(i).route().contains(host)) {
+        place(i, plan.moves().get(i), stagers);
+      }
+    }
+  }
+
+  private void layOutLanding() {
+    List<TensorReshard> tensors = plan.request().tensors();
+    for (int t = 0; t < tensors.size(); t++) {
+      Sharding layout = tensors.get(t).dst();
+      for (int device = 0; device < layout.mesh().size(); device++) {
+        if (layout.mesh().hostOf(device).equals(host)) {
+          landing.add(t, tensors.get(t).tensor(), layout, device);
+        }
+      }
+    }
+  }
+
+  private static int stager(Move move, List<List<Integer>> stagers) {
+    for (int i = 0; i < stagers.size(); i++) {
+      if (stagers.get(i).contains(move.sender())) {
+        return i;
+      }
+    }
+    throw broken(move, "no process here holds its sender");
+  }
+
+  private void place(int index, Move move, List<List<Integer>> stagers) {
+    TensorReshard tensor = tensor(move);
+    int position = move.route().indexOf(host);
+    int stager = HostMove.NONE;
+    TilePlace source = null;
+    if (position == 0) {
+      stager = stager(move, stagers);
+      Box tile = tensor.src().tile(tensor.tensor().shape(), move.sender());
+      long offset = staging.get(stager).offset(move.tensor(), tile);
+      source = new TilePlace(offset, layout(move, tile));
+      reached.addAll(move.local() ? move.route() : move.route().subList(1, move.route().size()));
+    }
+    TilePlace target = position > 0 || move.local() ? target(move) : null;
+    int previous = position == 0 ? HostMove.NONE : index(upstream, move.route().get(position - 1));
+    int next =
+        position == move.route().size() - 1
+            ? HostMove.NONE
+            : index(downstream, move.route().get(position + 1));
+    List<HostMove> kind = move.local() ? locals : position == 0 ? origins : incoming;
+    HostMove placed =
+        new HostMove(index, kind.size(), move, stager, source, target, previous, next);
+    kind.add(placed);
+    if (position > 0) {
+      incomingByMove[index] = placed;
+    }
+    landingChunks += target == null ? 0 : placed.chunks();
+    forwards += position > 0 && next != HostMove.NONE ? 1 : 0;
+    if (stager != HostMove.NONE) {
+      movesStaged[stager]++;
+    }
+  }
+
+  private TilePlace target(Move move) {
+    TensorReshard tensor = tensor(move);
+    Set<Box> tiles = new LinkedHashSet<>();
+    for (int device : move.receivers()) {
+      if (tensor.dst().mesh().hostOf(device).equals(host)) {
+        tiles.add(tensor.dst().tile(tensor.tensor().shape(), device));
+      }
+    }
+    if (tiles.size() != 1) {
+      throw broken(move, "it has " + tiles.size() + " tiles on one host");
+    }
+    Box tile = tiles.iterator().next();
+    return new TilePlace(landing.offset(move.tensor(), tile), layout(move, tile));
+  }
+
+  private TileLayout layout(Move move, Box tile) {
+    return TileLayout.of(tile, move.box(), tensor(move).tensor().dtype().bytes());
+  }
+
+  private TensorReshard tensor(Move move) {
+    return plan.request().tensors().get(move.tensor());
+  }
+
+  private static int index(List<String> hosts, String host) {
+    int index = hosts.indexOf(host);
+    if (index < 0) {
+      hosts.add(host);
+      return hosts.size() - 1;
+    }
+    return index;
+  }
+
+  private static CrossmeshException broken(Move move, String why) {
+    return new CrossmeshException(
+        Code.INTERNAL,
+        "The plan has a move of %s along %s that cannot be carried out: %s. Please report the plan."
+            .formatted(move.box(), move.route(), why));
+  }
+
+  Plan plan() {
+    return plan;
+  }
+
+  /** The tiles of this host's destination devices; empty when it has none. */
+  SetLayout landing() {
+    return landing;
+  }
+
+  /** The tiles that moves read, for each source participant. */
+  List<SetLayout> staging() {
+    return staging;
+  }
+
+  /** Hosts that send to this one. */
+  List<String> upstream() {
+    return upstream;
+  }
+
+  /** Hosts that this one sends to. */
+  List<String> downstream() {
+    return downstream;
+  }
+
+  /** Moves that begin here and leave the host, in the plan's order. */
+  List<HostMove> origins() {
+    return origins;
+  }
+
+  /** Moves that stay on this host. */
+  List<HostMove> locals() {
+    return locals;
+  }
+
+  /** Moves that reach this host over the network. */
+  List<HostMove> incoming() {
+    return incoming;
+  }
+
+  /** The incoming move with this index in the plan, if it is one. */
+  @Nullable HostMove incoming(int move) {
+    return move < incomingByMove.length ? incomingByMove[move] : null;
+  }
+
+  /** Chunks that must land here, copied ones too, before a step is whole. */
+  long landingChunks() {
+    return landingChunks;
+  }
+
+  /** Moves that this host forwards. */
+  int forwards() {
+    return forwards;
+  }
+
+  /** Moves that read what a source participant stages. */
+  int movesStaged(int stager) {
+    return movesStaged[stager];
+  }
+
+  /** Destination hosts on the routes of moves that begin here. */
+  Set<String> reached() {
+    return reached;
+  }
+}

@@ -1,0 +1,41 @@
+package io.crossmesh.transfer;
+
+import java.util.BitSet;
+import org.jspecify.annotations.Nullable;
+
+/** One incoming move of one step: which chunks have been seen and which are there. */
+final class InMove {
+  private final HostMove move;
+  private final BitSet seen;
+  private final BitSet landed;
+  private final @Nullable OutMove forward;
+
+  InMove(HostMove move, BitSet landed, @Nullable OutMove forward) {
+    this.move = move;
+    this.seen = new BitSet(move.chunks());
+    this.landed = landed;
+    this.forward = forward;
+  }
+
+  HostMove move() {
+    return move;
+  }
+
+  /** Notes a chunk that begins to land; false when it was seen before. */
+  boolean see(int chunk) {
+    if (seen.get(chunk)) {
+      return false;
+    }
+    seen.set(chunk);
+    return true;
+  }
+
+  void land(int chunk) {
+    landed.set(chunk);
+  }
+
+  /** The same move on its way to the next host, if this host forwards it. */
+  @Nullable OutMove forward() {
+    return forward;
+  }
+}

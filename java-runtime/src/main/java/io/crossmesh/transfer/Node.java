@@ -1,0 +1,105 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.memory.Arena;
+import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.PlanRequest;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.concurrent.Executor;
+import java.util.function.Function;
+
+/** What all channels of one agent share. Everything here belongs to the owner thread. */
+final class Node {
+  private final String host;
+  private final long epoch;
+  private final Clock clock;
+  private final Arena arena;
+  private final MemorySegment memory;
+  private final EngineOptions options;
+  private final Executor commands;
+  private final Peers peers;
+  private final Outbox outbox;
+  private final Timers timers = new Timers();
+  private final ArrayDeque<Channel> runnable = new ArrayDeque<>();
+  private long dropped;
+
+  Node(
+      String host,
+      long epoch,
+      Clock clock,
+      Arena arena,
+      EngineOptions options,
+      Executor commands,
+      Peers peers,
+      Outbox outbox) {
+    this.host = host;
+    this.epoch = epoch;
+    this.clock = clock;
+    this.arena = arena;
+    this.memory = arena.segment();
+    this.options = options;
+    this.commands = commands;
+    this.peers = peers;
+    this.outbox = outbox;
+  }
+
+  String host() {
+    return host;
+  }
+
+  long epoch() {
+    return epoch;
+  }
+
+  long now() {
+    return clock.nanos();
+  }
+
+  Arena arena() {
+    return arena;
+  }
+
+  /** The arena's memory, whole. */
+  MemorySegment memory() {
+    return memory;
+  }
+
+  EngineOptions options() {
+    return options;
+  }
+
+  Function<PlanRequest, Plan> planner() {
+    return options.planner();
+  }
+
+  /** Runs something on the owner thread, later; thread-safe. */
+  Executor commands() {
+    return commands;
+  }
+
+  Peers peers() {
+    return peers;
+  }
+
+  Outbox outbox() {
+    return outbox;
+  }
+
+  Timers timers() {
+    return timers;
+  }
+
+  /** Channels that have chunks to send or to copy. */
+  ArrayDeque<Channel> runnable() {
+    return runnable;
+  }
+
+  /** Counts a message that was refused. */
+  void drop() {
+    dropped++;
+  }
+
+  long dropped() {
+    return dropped;
+  }
+}

@@ -1,0 +1,99 @@
+package io.crossmesh.transfer;
+
+import java.util.BitSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One move of one step on its way to the next host, sent in order of its chunks. That of a relay
+ * has only the chunks that have landed.
+ */
+final class OutMove implements Comparable<OutMove> {
+  /** Who is told what becomes of the chunks; it keeps the set's memory until none is in flight. */
+  interface Owner {
+    void chunkPosted();
+
+    /** A chunk has left; {@code last} when all of the move have been posted and left. */
+    void chunkSent(boolean last);
+
+    void chunkFailed(String reason);
+
+    /** Whether the step is over, so that nothing more may be posted. */
+    boolean over();
+  }
+
+  private final Owner owner;
+  private final long step;
+  private final HostMove move;
+  private final MemorySet set;
+  private final @Nullable BitSet landed;
+  private int next;
+  private int left;
+  private boolean queued;
+
+  /**
+   * @param landed the chunks that are there, filled in by the owner; null when all are
+   */
+  OutMove(Owner owner, long step, HostMove move, MemorySet set, @Nullable BitSet landed) {
+    this.owner = owner;
+    this.step = step;
+    this.move = move;
+    this.set = set;
+    this.landed = landed;
+    this.left = move.chunks();
+  }
+
+  Owner owner() {
+    return owner;
+  }
+
+  long step() {
+    return step;
+  }
+
+  HostMove move() {
+    return move;
+  }
+
+  MemorySet set() {
+    return set;
+  }
+
+  /** Whether the next chunk can be sent. */
+  boolean ready() {
+    return next < move.chunks() && (landed == null || landed.get(next));
+  }
+
+  int takeNext() {
+    return next++;
+  }
+
+  /** Counts a chunk that has left; whether it was the last. */
+  boolean settle() {
+    return --left == 0;
+  }
+
+  boolean queued() {
+    return queued;
+  }
+
+  void queued(boolean now) {
+    queued = now;
+  }
+
+  /** Earlier steps first, then as in the plan. */
+  @Override
+  public int compareTo(OutMove other) {
+    int byStep = Long.compare(step, other.step);
+    return byStep != 0 ? byStep : Integer.compare(move.index(), other.move.index());
+  }
+
+  @Override
+  public boolean equals(@Nullable Object other) {
+    return this == other;
+  }
+
+  @Override
+  public int hashCode() {
+    return System.identityHashCode(this);
+  }
+}

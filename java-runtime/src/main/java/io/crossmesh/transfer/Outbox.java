@@ -1,0 +1,116 @@
+package io.crossmesh.transfer;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Collection;
+import java.util.function.BiConsumer;
+
+/**
+ * Sends messages to hosts, this one included: what a host tells itself takes the same way through
+ * the engine's inbox as what others tell it, so no state machine is entered twice at a time.
+ */
+final class Outbox {
+  private final String self;
+  private final long epoch;
+  private final Transport transport;
+  private final Peers peers;
+  private final BiConsumer<String, ControlMessage> inbox;
+  private final WireHeader header = new WireHeader();
+  private final MemorySegment headerMemory = Arena.ofAuto().allocate(WireHeader.BYTES, 8);
+
+  Outbox(
+      String self,
+      long epoch,
+      Transport transport,
+      Peers peers,
+      BiConsumer<String, ControlMessage> inbox) {
+    this.self = self;
+    this.epoch = epoch;
+    this.transport = transport;
+    this.peers = peers;
+    this.inbox = inbox;
+  }
+
+  /** Sends a message without payload. */
+  void send(String host, MessageKind kind, long channel, long step) {
+    send(host, kind, channel, step, ControlMessage.NO_PAYLOAD);
+  }
+
+  /** Sends a message to one host; nothing happens when it is not connected. */
+  void send(String host, MessageKind kind, long channel, long step, byte[] payload) {
+    if (host.equals(self)) {
+      inbox.accept(self, new ControlMessage(kind, channel, step, payload));
+      return;
+    }
+    Peer peer = peers.ofHost(host);
+    if (peer != null && peer.connected()) {
+      send(peer, kind, channel, step, payload);
+    }
+  }
+
+  /** Sends a message to several hosts. */
+  void send(
+      Collection<String> hosts, MessageKind kind, long channel, long step, byte[] payload) {
+    for (String host : hosts) {
+      send(host, kind, channel, step, payload);
+    }
+  }
+
+  /** Sends a message to every connected peer, not to this host. */
+  void broadcast(MessageKind kind, byte[] payload) {
+    for (Peer peer : peers.connected()) {
+      send(peer, kind, 0, 0, payload);
+    }
+  }
+
+  private void send(Peer peer, MessageKind kind, long channel, long step, byte[] payload) {
+    header.reset(kind, epoch);
+    header.channel = channel;
+    header.step = step;
+    header.length = payload.length;
+    header.encode(headerMemory);
+    ControlSent done = new ControlSent(copy(payload));
+    transport.send(peer.index(), headerMemory, done.payload, false, done);
+  }
+
+  /** Sends a chunk; nothing is allocated. */
+  void chunk(
+      int peer,
+      long channel,
+      long step,
+      int move,
+      int chunk,
+      MemorySegment payload,
+      Transport.SendDone done) {
+    header.reset(MessageKind.CHUNK, epoch);
+    header.channel = channel;
+    header.step = step;
+    header.move = move;
+    header.chunk = chunk;
+    header.length = payload.byteSize();
+    header.encode(headerMemory);
+    transport.send(peer, headerMemory, payload, true, done);
+  }
+
+  private static MemorySegment copy(byte[] payload) {
+    if (payload.length == 0) {
+      return MemorySegment.NULL;
+    }
+    MemorySegment memory = Arena.ofAuto().allocate(payload.length, 8);
+    memory.copyFrom(MemorySegment.ofArray(payload));
+    return memory;
+  }
+
+  /** Keeps the payload reachable until it has left. A failure is followed by the peer's loss. */
+  private record ControlSent(MemorySegment payload) implements Transport.SendDone {
+    @Override
+    public void sent() {
+      // the payload is garbage from here on
+    }
+
+    @Override
+    public void failed(String reason) {
+      // the transport reports the peer as lost
+    }
+  }
+}

@@ -1,0 +1,121 @@
+package io.crossmesh.transfer;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayDeque;
+import java.util.function.BiConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One life of another agent. Its control messages are handed on in the order in which they were
+ * sent, although the payload of an earlier one may land after a later one.
+ */
+final class Peer {
+  private final int index;
+  private final PeerSpec spec;
+  private final BiConsumer<Peer, ControlMessage> sink;
+  private final ArrayDeque<Arrival> arrivals = new ArrayDeque<>();
+  private boolean connected = true;
+
+  Peer(int index, PeerSpec spec, BiConsumer<Peer, ControlMessage> sink) {
+    this.index = index;
+    this.spec = spec;
+    this.sink = sink;
+  }
+
+  int index() {
+    return index;
+  }
+
+  String host() {
+    return spec.host();
+  }
+
+  PeerSpec spec() {
+    return spec;
+  }
+
+  boolean connected() {
+    return connected;
+  }
+
+  /** Nothing that is still landing will be handed on. */
+  void lost() {
+    connected = false;
+    arrivals.clear();
+  }
+
+  /** Accepts a control message; the answer takes its payload. */
+  Transport.Landing arrive(MessageKind kind, long channel, long step, long payloadBytes) {
+    if (payloadBytes == 0) {
+      ControlMessage message =
+          new ControlMessage(kind, channel, step, ControlMessage.NO_PAYLOAD);
+      if (arrivals.isEmpty()) {
+        sink.accept(this, message);
+      } else {
+        Arrival arrival = new Arrival(kind, channel, step, 0);
+        arrival.message = message;
+        arrivals.add(arrival);
+      }
+      return Transport.Landing.DISCARD;
+    }
+    Arrival arrival = new Arrival(kind, channel, step, payloadBytes);
+    arrivals.add(arrival);
+    return arrival;
+  }
+
+  private void handOn() {
+    while (true) {
+      Arrival first = arrivals.peek();
+      if (first == null || (first.message == null && !first.failed)) {
+        return;
+      }
+      arrivals.poll();
+      if (first.message != null) {
+        sink.accept(Peer.this, first.message);
+      }
+    }
+  }
+
+  private final class Arrival implements Transport.Landing {
+    private final MessageKind kind;
+    private final long channel;
+    private final long step;
+    private final MemorySegment payload;
+    private @Nullable ControlMessage message;
+    private boolean failed;
+
+    Arrival(MessageKind kind, long channel, long step, long payloadBytes) {
+      this.kind = kind;
+      this.channel = channel;
+      this.step = step;
+      this.payload = payloadBytes == 0 ? MemorySegment.NULL : Arena.ofAuto().allocate(payloadBytes);
+    }
+
+    @Override
+    public MemorySegment segment() {
+      return payload;
+    }
+
+    @Override
+    public boolean bulk() {
+      return false;
+    }
+
+    @Override
+    public void landed() {
+      if (connected) {
+        message =
+            new ControlMessage(kind, channel, step, payload.toArray(ValueLayout.JAVA_BYTE));
+        handOn();
+      }
+    }
+
+    @Override
+    public void failed(String reason) {
+      failed = true;
+      handOn();
+    }
+  }
+}

@@ -1,0 +1,142 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Slot;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The landing sets of a channel on one host. {@code depth} of them exist from the opening on. A set
+ * that a process keeps is replaced by a spare from the arena, so the credit returns at the
+ * hand-over; when the arena has none, at least one set keeps going round: the process that would be
+ * handed the last one is told to copy it and give it back at once.
+ *
+ * <p>Invariant: sets that are free, or granted and not handed over, or spares in waiting number at
+ * most {@code depth}; and at least one while no process breaks its word to copy.
+ */
+final class SetPool {
+  private final Node node;
+  private final String owner;
+  private final long bytes;
+  private final int moves;
+  private final int depth;
+  private final ArrayDeque<LandingSet> free = new ArrayDeque<>();
+  private final List<LandingSet> granted = new ArrayList<>();
+  private int receiptsOut;
+  private boolean closed;
+
+  /**
+   * Reserves {@code depth} sets.
+   *
+   * @throws CrossmeshException ARENA_FULL; nothing is held then
+   */
+  SetPool(Node node, String owner, long bytes, int moves, int depth) {
+    this.node = node;
+    this.owner = owner;
+    this.bytes = bytes;
+    this.moves = moves;
+    this.depth = depth;
+    try {
+      for (int i = 0; i < depth; i++) {
+        free.add(allocate());
+      }
+    } catch (CrossmeshException e) {
+      close();
+      throw e;
+    }
+  }
+
+  private LandingSet allocate() {
+    Slot slot = node.arena().allocate(bytes, owner);
+    return new LandingSet(slot, new MemorySet(node.memory(), slot.offset(), moves));
+  }
+
+  /** A set for a step, if one is free. */
+  @Nullable LandingSet grant() {
+    LandingSet set = free.poll();
+    if (set != null) {
+      set.grant();
+      granted.add(set);
+    }
+    return set;
+  }
+
+  /**
+   * Prepares the first hand-over of a granted set: gets a replacement if there is one.
+   *
+   * @return whether the process must copy because nothing would be left to land in
+   */
+  boolean handOver(LandingSet set) {
+    LandingSet spare = null;
+    try {
+      spare = allocate();
+    } catch (CrossmeshException e) {
+      if (e.code() != Code.ARENA_FULL) {
+        throw e;
+      }
+    }
+    set.handed(spare);
+    return promised() == 0;
+  }
+
+  private int promised() {
+    int count = free.size();
+    for (LandingSet set : granted) {
+      count += (set.promised() ? 1 : 0) + (set.hasSpare() ? 1 : 0);
+    }
+    return count;
+  }
+
+  /** Ends a grant: the step was handed to everybody, or it is dead. */
+  void ungrant(LandingSet set) {
+    granted.remove(set);
+    set.ungrant();
+    LandingSet spare = set.takeSpare();
+    if (spare != null) {
+      retire(spare);
+    }
+    retire(set);
+  }
+
+  /** Takes a set back if nothing uses it any more. */
+  void retire(LandingSet set) {
+    if (set.inUse()) {
+      return;
+    }
+    if (closed || promised() >= depth) {
+      set.slot().close();
+    } else {
+      free.add(set);
+    }
+  }
+
+  void receiptOut(LandingSet set) {
+    set.receiptOut();
+    receiptsOut++;
+  }
+
+  void receiptBack(LandingSet set) {
+    set.receiptBack();
+    receiptsOut--;
+    retire(set);
+  }
+
+  int receiptsOut() {
+    return receiptsOut;
+  }
+
+  /** Gives up all that nothing uses; the rest follows when it is let go. */
+  void close() {
+    closed = true;
+    for (LandingSet set : new ArrayList<>(granted)) {
+      ungrant(set);
+    }
+    for (LandingSet set : free) {
+      set.slot().close();
+    }
+    free.clear();
+  }
+}

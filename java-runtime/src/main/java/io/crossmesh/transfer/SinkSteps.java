@@ -1,0 +1,378 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.List;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The steps of a channel at a destination host.
+ *
+ * <p>Sets are granted to the lowest known steps first. All hosts do so and all see steps in
+ * ascending order, so the lowest step that is not over always has its sets everywhere, and hosts
+ * cannot wait for each other's. A step is handed over when it has landed and was forwarded: from
+ * then on the memory is the receiver's alone. A step is known by its number in every message; what
+ * is of no granted step is thrown away.
+ */
+final class SinkSteps {
+  private final Node node;
+  private final Channel channel;
+  private final HostPlan plan;
+  private final SetPool pool;
+  private final List<LocalParticipant> receivers;
+  private final List<String> sources;
+  private final List<Link> links;
+  private final List<Upstream> upstream = new ArrayList<>();
+  private final TreeMap<Long, SinkStep> steps = new TreeMap<>();
+  private final TreeSet<Long> waiting = new TreeSet<>();
+  private final List<SinkStep> granted = new ArrayList<>();
+  private final long[] lastStarted;
+  private long handedThrough = Long.MIN_VALUE;
+
+  SinkSteps(
+      Node node,
+      Channel channel,
+      HostPlan plan,
+      SetPool pool,
+      List<LocalParticipant> receivers,
+      List<String> sources,
+      List<Link> links) {
+    this.node = node;
+    this.channel = channel;
+    this.plan = plan;
+    this.pool = pool;
+    this.receivers = receivers;
+    this.sources = sources;
+    this.links = links;
+    this.lastStarted = new long[sources.size()];
+    Arrays.fill(lastStarted, Long.MIN_VALUE);
+  }
+
+  /** Adds the host with the next index in {@link HostPlan#upstream()}. */
+  void addUpstream(Upstream host) {
+    upstream.add(host);
+  }
+
+  int live() {
+    return steps.size();
+  }
+
+  /** The lowest step that every source host has begun. */
+  long startedByAll() {
+    return Arrays.stream(lastStarted).min().orElse(Long.MAX_VALUE);
+  }
+
+  /** A process asks for a step that is neither dead nor before its last. */
+  void recv(LocalParticipant receiver, long before, long step) {
+    for (SinkStep earlier : new ArrayList<>(steps.subMap(before, false, step, false).values())) {
+      if (!earlier.called().get(receiver.index())) {
+        channel.mismatch(
+            earlier.step(), step, "%s asked for step %d next".formatted(receiver.who(), step));
+      }
+    }
+    for (int source = 0; source < sources.size(); source++) {
+      SinkStep known = steps.get(step);
+      if (lastStarted[source] > step && (known == null || !known.started().get(source))) {
+        channel.mismatch(step, lastStarted[source], skipped(source, lastStarted[source]));
+      }
+    }
+    if (channel.dead(step) == null) {
+      SinkStep known = know(step);
+      known.called().set(receiver.index());
+      handOver(known);
+      grantNext();
+    }
+  }
+
+  /** A source host has begun a step. */
+  void start(String host, long step) {
+    int source = sources.indexOf(host);
+    if (source < 0 || step <= lastStarted[source]) {
+      node.drop();
+      return;
+    }
+    lastStarted[source] = step;
+    for (SinkStep earlier : new ArrayList<>(steps.headMap(step).values())) {
+      if (!earlier.started().get(source) && !earlier.doneSent()) {
+        channel.mismatch(earlier.step(), step, skipped(source, step));
+      }
+    }
+    boolean known = steps.containsKey(step);
+    if (channel.dead(step) != null || (!known && step <= handedThrough)) {
+      return;
+    }
+    for (LocalParticipant receiver : receivers) {
+      if (!receiver.closing() && receiver.lastCalled() > step && !asked(receiver, step)) {
+        channel.mismatch(
+            step,
+            receiver.lastCalled(),
+            "%s asked for step %d without it".formatted(receiver.who(), receiver.lastCalled()));
+        return;
+      }
+    }
+    SinkStep begun = know(step);
+    begun.started().set(source);
+    grantNext();
+    whole(begun);
+  }
+
+  private boolean asked(LocalParticipant receiver, long step) {
+    SinkStep known = steps.get(step);
+    return known != null && known.called().get(receiver.index());
+  }
+
+  private String skipped(int source, long later) {
+    return "source host '%s' began step %d without it".formatted(sources.get(source), later);
+  }
+
+  private SinkStep know(long step) {
+    SinkStep known = steps.get(step);
+    if (known == null) {
+      known = new SinkStep(this, step);
+      steps.put(step, known);
+      waiting.add(step);
+    }
+    return known;
+  }
+
+  /** Reserves free sets for the lowest steps that have none. */
+  private void grantNext() {
+    while (!waiting.isEmpty()) {
+      LandingSet set = pool.grant();
+      if (set == null) {
+        return;
+      }
+      Long number = waiting.pollFirst();
+      SinkStep step = number == null ? null : steps.get(number);
+      if (step == null) {
+        throw new IllegalStateException("a step waits that is not known");
+      }
+      step.grant(set, incoming(step, set), plan.landingChunks(), plan.forwards());
+      granted.add(step);
+      node.outbox()
+          .send(
+              sources, MessageKind.GRANT, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+    }
+  }
+
+  private InMove[] incoming(SinkStep step, LandingSet set) {
+    InMove[] moves = new InMove[plan.incoming().size()];
+    for (HostMove move : plan.incoming()) {
+      BitSet landed = new BitSet(move.chunks());
+      OutMove forward =
+          move.next() == HostMove.NONE
+              ? null
+              : new OutMove(step, step.step(), move, set.memory(), landed);
+      moves[move.ordinal()] = new InMove(move, landed, forward);
+    }
+    return moves;
+  }
+
+  /** The granted step with this number; a walk, as there are only as many as the depth. */
+  @Nullable SinkStep granted(long step) {
+    for (int i = 0; i < granted.size(); i++) {
+      if (granted.get(i).step() == step) {
+        return granted.get(i);
+      }
+    }
+    return null;
+  }
+
+  /** Answers where a chunk goes. */
+  Transport.Landing chunk(WireHeader header, Peer peer) {
+    SinkStep step = granted(header.step);
+    LandingSet set = step == null ? null : step.set();
+    HostMove move = plan.incoming(header.move);
+    if (step == null
+        || set == null
+        || move == null
+        || upstream.get(move.previous()).peer() != peer.index()
+        || header.chunk >= move.chunks()
+        || header.length != move.chunkLength(header.chunk)
+        || !step.incoming(move).see(header.chunk)) {
+      node.drop();
+      return Transport.Landing.DISCARD;
+    }
+    Transport.Landing landing =
+        upstream.get(move.previous()).land(step, set, step.incoming(move), header.chunk);
+    if (landing == null) {
+      channel.failStep(
+          header.step,
+          new Failure(
+              Code.INTERNAL,
+              "Host '%s' sent more chunks at once than its window allows; run the same version of crossmesh on every host."
+                  .formatted(peer.host())),
+          true);
+      return Transport.Landing.DISCARD;
+    }
+    return landing;
+  }
+
+  /** A chunk of the network is there. */
+  void landed(SinkStep step, LandingSet set, InMove in, int chunk) {
+    set.unpin();
+    if (step.over()) {
+      pool.retire(set);
+      return;
+    }
+    in.land(chunk);
+    OutMove forward = in.forward();
+    if (forward != null) {
+      links.get(in.move().next()).offer(forward);
+    }
+    step.chunkLanded();
+    whole(step);
+  }
+
+  /** A chunk was copied here from a staging set of this host. */
+  void copied(SinkStep step) {
+    step.chunkLanded();
+    whole(step);
+  }
+
+  /** A chunk will not come, or could not be forwarded. */
+  void lost(SinkStep step, LandingSet set, String reason) {
+    set.unpin();
+    pool.retire(set);
+    if (!step.over()) {
+      channel.failStep(step.step(), channel.lostFailure(reason), true);
+    }
+  }
+
+  /** A forwarded chunk has left. */
+  void forwarded(SinkStep step, LandingSet set) {
+    pool.retire(set);
+    if (!step.over()) {
+      handOver(step);
+    }
+  }
+
+  private void whole(SinkStep step) {
+    // With nothing to land, that all sources have begun is all there is to wait for.
+    boolean begun = plan.landingChunks() > 0 || step.started().cardinality() == sources.size();
+    if (!step.over() && step.landed() && begun) {
+      if (step.tellDone()) {
+        node.outbox()
+            .send(
+                sources, MessageKind.DONE, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+      }
+      handOver(step);
+    }
+  }
+
+  private void handOver(SinkStep step) {
+    LandingSet set = step.set();
+    if (set == null || !step.doneSent() || !step.forwarded()) {
+      return;
+    }
+    for (LocalParticipant receiver : receivers) {
+      int index = receiver.index();
+      if (!receiver.closed() && step.called().get(index) && !step.handed().get(index)) {
+        if (step.handed().isEmpty()) {
+          step.mustCopy(pool.handOver(set));
+        }
+        step.handed().set(index);
+        receiver.received(step.step(), pool, set, step.mustCopy());
+      }
+    }
+    conclude(step, set);
+  }
+
+  /** Lets a step go that every process that is still there has. */
+  private void conclude(SinkStep step, LandingSet set) {
+    for (LocalParticipant receiver : receivers) {
+      if (!receiver.closing() && !step.handed().get(receiver.index())) {
+        return;
+      }
+    }
+    forget(step);
+    handedThrough = Math.max(handedThrough, step.step());
+    pool.ungrant(set);
+    grantNext();
+  }
+
+  private void forget(SinkStep step) {
+    step.end();
+    steps.remove(step.step());
+    waiting.remove(step.step());
+    granted.remove(step);
+  }
+
+  /** Whether the step is known and not handed over to everybody. */
+  boolean isLive(long step) {
+    return steps.containsKey(step);
+  }
+
+  /** The step is over for everybody. */
+  void fail(long step) {
+    SinkStep dead = steps.get(step);
+    if (dead == null) {
+      return;
+    }
+    forget(dead);
+    LandingSet set = dead.set();
+    if (set != null) {
+      pool.ungrant(set);
+    }
+    grantNext();
+  }
+
+  /** Steps after {@code horizon} that have not landed whole. */
+  List<Long> unfinishedAfter(long horizon) {
+    List<Long> unfinished = new ArrayList<>();
+    for (SinkStep step : steps.tailMap(horizon, false).values()) {
+      if (!step.doneSent()) {
+        unfinished.add(step.step());
+      }
+    }
+    return unfinished;
+  }
+
+  /** A process has closed: steps that only it had not taken are done. */
+  void receiverClosed() {
+    for (SinkStep step : new ArrayList<>(steps.values())) {
+      LandingSet set = step.set();
+      if (set != null && step.doneSent() && step.forwarded()) {
+        conclude(step, set);
+      }
+    }
+  }
+
+  /** Whether a step has landed and can be asked for, whoever has closed since. */
+  boolean isWhole(long step) {
+    SinkStep known = steps.get(step);
+    return known != null && known.doneSent();
+  }
+
+  /** What a step waits for, in the words of messages. */
+  String lacks(long step) {
+    SinkStep known = steps.get(step);
+    if (known == null) {
+      return "";
+    }
+    if (known.set() == null) {
+      return "every landing set is taken by earlier steps that were not received";
+    }
+    List<String> missing = new ArrayList<>();
+    for (int source = 0; source < sources.size(); source++) {
+      if (!known.started().get(source)) {
+        missing.add(sources.get(source));
+      }
+    }
+    return missing.isEmpty()
+        ? known.chunksLeft() + " of " + plan.landingChunks() + " chunks have not arrived"
+        : "source hosts " + missing + " have not sent it";
+  }
+
+  /** The channel is over: nothing of it is wanted any more. */
+  void end() {
+    steps.values().forEach(SinkStep::end);
+    steps.clear();
+    waiting.clear();
+    granted.clear();
+  }
+}

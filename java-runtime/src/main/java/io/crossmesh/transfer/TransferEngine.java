@@ -1,0 +1,310 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import org.jctools.queues.MpscUnboundedArrayQueue;
+
+/**
+ * Carries out the transfers of one host: opens channels, runs their steps, moves their chunks.
+ *
+ * <p>Invariants:
+ *
+ * <ul>
+ *   <li>All state belongs to the thread that calls {@link #doWork()}. Other threads put commands in
+ *       a queue; messages of peers and of this host to itself wait in an inbox. Neither is looked at
+ *       while a callback of the transport runs, so no state machine is entered twice.
+ *   <li>A message counts only when its header is whole and its epoch is that of a peer's present
+ *       life; chunks besides only when channel, step, move, chunk, length and sender fit a landing
+ *       set that waits for exactly this chunk. All else is dropped and counted.
+ *   <li>Time comes from the clock given, bytes go through the transport given; nothing blocks.
+ *   <li>In the steady state nothing is allocated for a chunk; each step allocates a little.
+ * </ul>
+ */
+public final class TransferEngine implements AutoCloseable {
+  private static final int COMMANDS_CHUNK = 1 << 10;
+  private static final int COMMANDS_PER_TURN = 1 << 10;
+
+  private final Node node;
+  private final Transport transport;
+  private final Openings openings;
+  private final MpscUnboundedArrayQueue<Runnable> commands =
+      new MpscUnboundedArrayQueue<>(COMMANDS_CHUNK);
+  private final ArrayDeque<Runnable> inbox = new ArrayDeque<>();
+  private final WireHeader header = new WireHeader();
+  private volatile boolean closed;
+
+  /**
+   * Starts the transport, on which nothing else may have been called.
+   *
+   * @param host the name of this host
+   * @param epoch of this life of its agent, random
+   * @param arena where all tensors of this host live; closed after this
+   */
+  public TransferEngine(
+      String host,
+      long epoch,
+      Clock clock,
+      Transport transport,
+      Arena arena,
+      EngineOptions options) {
+    this.transport = transport;
+    Peers peers = new Peers();
+    Outbox outbox =
+        new Outbox(
+            host,
+            epoch,
+            transport,
+            peers,
+            (self, message) -> inbox.add(() -> dispatch(self, message)));
+    this.node = new Node(host, epoch, clock, arena, options, this::command, peers, outbox);
+    this.openings = new Openings(node);
+    transport.start(new Incoming());
+  }
+
+  private void command(Runnable command) {
+    commands.add(command);
+    transport.wakeup();
+  }
+
+  /**
+   * Tells who all the agents of the cluster are; this host may be among them. A host that is not,
+   * or has another epoch, is lost; one that was lost is connected again. Thread-safe.
+   */
+  public void setPeers(List<PeerSpec> all) {
+    List<PeerSpec> copy = List.copyOf(all);
+    command(() -> updatePeers(copy));
+  }
+
+  /**
+   * Opens this host's part of a channel for a process. Thread-safe.
+   *
+   * @return what the process does with it from now on, before it is open too
+   * @throws CrossmeshException LAYOUT at once for what is wrong by itself; what the other parties
+   *     have to do with comes through the participant
+   */
+  public ChannelHandle open(ChannelOpen request, Participant participant) {
+    ClaimCheck.check(request);
+    ClaimCheck.check(Openings.claimOf(new Claim.Id(node.epoch(), 0), node.host(), request));
+    LocalParticipant local = new LocalParticipant(node, openings, request, participant);
+    command(
+        () -> {
+          if (closed) {
+            local.channelOver(stopping());
+          } else {
+            openings.open(local);
+          }
+        });
+    return local;
+  }
+
+  /** A reading, taken by the owner thread. Thread-safe. */
+  public CompletableFuture<EngineStatus> status() {
+    CompletableFuture<EngineStatus> future = new CompletableFuture<>();
+    command(() -> future.complete(reading()));
+    return future;
+  }
+
+  /** Does what there is to do, without waiting; 0 when there was nothing. */
+  public int doWork() {
+    int work = drainCommands();
+    work += transport.progress();
+    work += drainInbox();
+    work += node.timers().run(node.now());
+    for (int turns = node.runnable().size(); turns > 0; turns--) {
+      work += node.runnable().remove().pump();
+    }
+    return work + drainInbox();
+  }
+
+  /** Sleeps until there may be something to do, at most {@code limitNanos}. */
+  public void awaitWork(long limitNanos) {
+    if (commands.isEmpty() && inbox.isEmpty() && node.runnable().isEmpty()) {
+      long limit = nanosToDeadline(limitNanos);
+      if (limit > 0) {
+        transport.awaitEvent(limit);
+      }
+    }
+  }
+
+  /** Nanoseconds until the next deadline, at most {@code limitNanos}. */
+  public long nanosToDeadline(long limitNanos) {
+    return node.timers().untilNext(node.now(), limitNanos);
+  }
+
+  private int drainCommands() {
+    int done = 0;
+    Runnable command = commands.poll();
+    while (command != null) {
+      done++;
+      command.run();
+      command = done < COMMANDS_PER_TURN ? commands.poll() : null;
+    }
+    return done;
+  }
+
+  private int drainInbox() {
+    int done = 0;
+    while (!inbox.isEmpty()) {
+      inbox.remove().run();
+      done++;
+    }
+    return done;
+  }
+
+  private void updatePeers(List<PeerSpec> all) {
+    Set<PeerSpec> wanted = new HashSet<>(all);
+    for (Peer peer : node.peers().all()) {
+      if (!wanted.contains(peer.spec()) || !peer.connected()) {
+        lose(peer, "it has left the cluster or was started again");
+        node.peers().remove(peer);
+        transport.disconnect(peer.index());
+      }
+    }
+    for (PeerSpec spec : all) {
+      if (!spec.host().equals(node.host()) && node.peers().ofHost(spec.host()) == null) {
+        Peer peer =
+            new Peer(
+                node.peers().nextIndex(),
+                spec,
+                (from, message) -> inbox.add(() -> arrived(from, message)));
+        node.peers().add(peer);
+        transport.connect(peer.index(), spec.transportAddress());
+        node.outbox()
+            .send(spec.host(), MessageKind.HELLO, 0, 0, ControlCodec.hello(node.host()));
+        openings.greeted(peer);
+      }
+    }
+  }
+
+  private void lose(Peer peer, String reason) {
+    if (peer.connected()) {
+      peer.lost();
+      openings.peerLost(peer, reason);
+    }
+  }
+
+  private void arrived(Peer peer, ControlMessage message) {
+    if (!peer.connected()) {
+      node.drop();
+      return;
+    }
+    try {
+      switch (message.kind()) {
+        case HELLO -> {
+          if (ControlCodec.readHello(message.payload()).equals(peer.host())) {
+            openings.greeted(peer);
+          }
+        }
+        case CLAIM ->
+            openings.add(
+                ControlCodec.readClaim(message.payload(), peer.host(), peer.spec().epoch()));
+        case UNCLAIM ->
+            openings.withdrawn(peer, ControlCodec.readWithdrawal(message.payload()));
+        default -> dispatch(peer.host(), message);
+      }
+    } catch (CrossmeshException e) {
+      node.drop();
+    }
+  }
+
+  private void dispatch(String host, ControlMessage message) {
+    Channel channel = openings.channel(message.channel());
+    if (channel == null) {
+      openings.early(host, message);
+    } else {
+      channel.message(host, message);
+    }
+  }
+
+  private EngineStatus reading() {
+    Map<Integer, Counters.Traffic> traffic = transport.counters().peers();
+    List<EngineStatus.Peer> peers = new ArrayList<>();
+    for (Peer peer : node.peers().all()) {
+      peers.add(
+          new EngineStatus.Peer(
+              peer.host(),
+              peer.spec().epoch(),
+              peer.connected(),
+              traffic.getOrDefault(peer.index(), Counters.Traffic.NONE)));
+    }
+    List<EngineStatus.Channel> channels = new ArrayList<>();
+    openings.unbound().forEach(name -> channels.add(EngineStatus.Channel.claimed(name)));
+    openings.channels().forEach(channel -> channels.add(channel.status()));
+    return new EngineStatus(
+        node.host(),
+        node.epoch(),
+        peers,
+        channels,
+        transport.counters().total(),
+        node.arena().used(),
+        node.arena().budget(),
+        node.dropped());
+  }
+
+  private static Failure stopping() {
+    return new Failure(
+        Code.AGENT_UNAVAILABLE, "The agent is stopping; start it again and connect anew.");
+  }
+
+  /**
+   * Ends all channels, here and at the peers, and closes the transport. Called by the thread that
+   * calls {@link #doWork()}; a second call does nothing.
+   */
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    drainCommands();
+    openings.close(
+        new CrossmeshException(
+            Code.PEER_LOST,
+            "The agent of host '%s' is stopping; start it again and open the channel anew."
+                .formatted(node.host())));
+    transport.progress();
+    transport.close();
+    drainCommands();
+  }
+
+  private final class Incoming implements Transport.Handler {
+    @Override
+    public Transport.Landing onMessage(MemorySegment bytes, long payloadBytes) {
+      Peer peer = header.decode(bytes, payloadBytes) ? node.peers().ofEpoch(header.epoch) : null;
+      if (peer == null) {
+        node.drop();
+        return Transport.Landing.DISCARD;
+      }
+      if (header.kind != MessageKind.CHUNK) {
+        if (payloadBytes > ControlMessage.PAYLOAD_BYTES_MAX) {
+          node.drop();
+          return Transport.Landing.DISCARD;
+        }
+        return peer.arrive(header.kind, header.channel, header.step, payloadBytes);
+      }
+      Channel channel = openings.channel(header.channel);
+      if (channel == null || payloadBytes == 0) {
+        node.drop();
+        return Transport.Landing.DISCARD;
+      }
+      return channel.chunk(header, peer);
+    }
+
+    @Override
+    public void onPeerLost(int index, String reason) {
+      Peer peer = node.peers().ofIndex(index);
+      if (peer != null) {
+        inbox.add(() -> lose(peer, reason));
+      }
+    }
+  }
+}
