@@ -126,8 +126,7 @@ final class Channel {
     LocalCopier copies =
         new LocalCopier(this, reserved.local().isEmpty() ? null : reserved.local().getFirst());
     if (!senders.isEmpty()) {
-      source =
-          new SourceSteps(node, this, host, senders, binding.hosts(Side.DST), links, copies);
+      source = new SourceSteps(node, this, host, senders, binding.hosts(Side.DST), links, copies);
     }
     if (!receivers.isEmpty()) {
       SinkSteps steps =
@@ -282,10 +281,8 @@ final class Channel {
 
   /** Ends a step on this host, and with {@code tell} on all others. */
   void failStep(long step, Failure failure, boolean tell) {
-    boolean live =
-        (source != null && source.isLive(step)) || (sink != null && sink.isLive(step));
-    boolean past =
-        participants().stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
+    boolean live = (source != null && source.isLive(step)) || (sink != null && sink.isLive(step));
+    boolean past = participants().stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
     if (!open || ended || deadSteps.get(step) != null || (!live && past)) {
       return;
     }
@@ -345,8 +342,7 @@ final class Channel {
     if (claim != null) {
       byte[] payload = ControlCodec.number(claim.id().number());
       node.outbox()
-          .send(
-              binding.hosts(), MessageKind.CLOSE, id(), participant.lastCalled(), payload);
+          .send(binding.hosts(), MessageKind.CLOSE, id(), participant.lastCalled(), payload);
     }
     if (source != null) {
       source.senderClosed();

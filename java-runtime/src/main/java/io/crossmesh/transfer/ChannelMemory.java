@@ -26,8 +26,7 @@ final class ChannelMemory implements AutoCloseable {
    * @param depth landing sets; 0 on a host without destination devices
    * @throws CrossmeshException ARENA_FULL; nothing is held then
    */
-  ChannelMemory(
-      Node node, String name, HostPlan plan, int depth, List<LocalParticipant> senders) {
+  ChannelMemory(Node node, String name, HostPlan plan, int depth, List<LocalParticipant> senders) {
     this.node = node;
     this.name = name;
     this.plan = plan;

@@ -28,7 +28,7 @@ final class ChannelOpening {
   /** Begins to plan, where the engine was told to. */
   void begin() {
     try {
-      node.options().planning().execute(this::plan);
+      node.options().planning().accept(this::plan);
     } catch (RuntimeException e) {
       failed(e);
     }
@@ -37,9 +37,9 @@ final class ChannelOpening {
   private void plan() {
     try {
       Plan plan = node.options().planner().apply(binding.request());
-      node.commands().execute(() -> planned(plan));
+      node.commands().accept(() -> planned(plan));
     } catch (RuntimeException e) {
-      node.commands().execute(() -> failed(e));
+      node.commands().accept(() -> failed(e));
     }
   }
 
@@ -77,8 +77,7 @@ final class ChannelOpening {
   void announce(String host) {
     String digest = own;
     if (digest != null && binding.hosts().contains(host)) {
-      node.outbox()
-          .send(host, MessageKind.READY, channel.id(), 0, ControlCodec.digest(digest));
+      node.outbox().send(host, MessageKind.READY, channel.id(), 0, ControlCodec.digest(digest));
     }
   }
 

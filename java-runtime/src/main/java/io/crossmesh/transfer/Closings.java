@@ -8,8 +8,8 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Who has closed its end, and after which step the channel therefore ends: a participant that closes
- * says the last step it takes part in, and what comes after the least of those is cancelled.
+ * Who has closed its end, and after which step the channel therefore ends: a participant that
+ * closes says the last step it takes part in, and what comes after the least of those is cancelled.
  */
 final class Closings {
   private final Map<String, Integer> openClaims = new HashMap<>();

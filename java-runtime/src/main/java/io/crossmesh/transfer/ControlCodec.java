@@ -117,8 +117,7 @@ final class ControlCodec {
     }
     ArrayNode tensors = node.putArray("tensors");
     for (TensorSide tensor : claim.tensors()) {
-      tensors.add(
-          MeshJson.write(tensor.tensor()).put("layout", layouts.get(tensor.layout())));
+      tensors.add(MeshJson.write(tensor.tensor()).put("layout", layouts.get(tensor.layout())));
     }
     claim.devices().forEach(node.putArray("devices")::add);
     claim.strategy().ifPresent(strategy -> node.put("strategy", strategy.id()));

@@ -3,7 +3,7 @@ package io.crossmesh.transfer;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.PlanRequest;
 import io.crossmesh.plan.Planner;
-import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
@@ -16,7 +16,7 @@ import java.util.function.Function;
  */
 public record EngineOptions(
     Function<PlanRequest, Plan> planner,
-    Executor planning,
+    Consumer<Runnable> planning,
     int chunksInFlight,
     long copyBytesPerTurn) {
   /** Default of {@link #chunksInFlight}. */
@@ -37,7 +37,7 @@ public record EngineOptions(
   }
 
   /** The same, planning elsewhere. */
-  public EngineOptions withPlanning(Executor executor) {
+  public EngineOptions withPlanning(Consumer<Runnable> executor) {
     return new EngineOptions(planner, executor, chunksInFlight, copyBytesPerTurn);
   }
 

@@ -100,7 +100,7 @@ final class LocalParticipant implements ChannelHandle {
 
   @Override
   public void release(long receipt) {
-    node.commands().execute(() -> receipts.take(receipt));
+    node.commands().accept(() -> receipts.take(receipt));
   }
 
   @Override
@@ -128,12 +128,12 @@ final class LocalParticipant implements ChannelHandle {
         Code.PEER_LOST,
         "lost %s (%s); start it again and open the channel anew on both sides"
             .formatted(who(), reason));
-    node.commands().execute(receipts::takeAll);
+    node.commands().accept(receipts::takeAll);
   }
 
   private void end(Code code, String what) {
     node.commands()
-        .execute(
+        .accept(
             () -> {
               if (closing()) {
                 return;
@@ -150,12 +150,12 @@ final class LocalParticipant implements ChannelHandle {
 
   @Override
   public void close() {
-    node.commands().execute(this::doClose);
+    node.commands().accept(this::doClose);
   }
 
   private void whenOpen(Runnable call) {
     node.commands()
-        .execute(
+        .accept(
             () -> {
               if (opened && !ended) {
                 call.run();
@@ -287,8 +287,7 @@ final class LocalParticipant implements ChannelHandle {
     if (open.side() == Side.DST) {
       Failure why =
           new Failure(
-              Code.TRANSFER_CANCELLED,
-              "%s closed its end of %s.".formatted(who(), bound.what()));
+              Code.TRANSFER_CANCELLED, "%s closed its end of %s.".formatted(who(), bound.what()));
       new ArrayList<>(pending.keySet()).forEach(step -> bound.failStep(step, why, true));
     }
     closing = true;

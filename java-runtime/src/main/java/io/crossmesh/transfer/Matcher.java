@@ -28,8 +28,8 @@ import java.util.function.Function;
 /**
  * Decides what the open claims of one name amount to. The n-th opening of a name on a host belongs
  * to the n-th channel of that name: of each host and side the longest run of claims, in the order
- * in which they were made, whose devices do not overlap. That depends on nothing but each host's own
- * order, so every host that has seen the same claims comes to the same answer.
+ * in which they were made, whose devices do not overlap. That depends on nothing but each host's
+ * own order, so every host that has seen the same claims comes to the same answer.
  */
 final class Matcher {
   /** What the claims amount to. */

@@ -32,8 +32,7 @@ final class MemorySet {
     }
     MemorySegment segment = ofMove[chunk];
     if (segment == null) {
-      segment =
-          arena.asSlice(base + place.at(move.chunkStart(chunk)), move.chunkLength(chunk));
+      segment = arena.asSlice(base + place.at(move.chunkStart(chunk)), move.chunkLength(chunk));
       ofMove[chunk] = segment;
     }
     return segment;
@@ -43,15 +42,13 @@ final class MemorySet {
   void pack(HostMove move, TilePlace place, int chunk, MemorySegment out) {
     place
         .layout()
-        .pack(
-            arena, base + place.tile(), move.chunkStart(chunk), move.chunkLength(chunk), out, 0);
+        .pack(arena, base + place.tile(), move.chunkStart(chunk), move.chunkLength(chunk), out, 0);
   }
 
   /** Unpacks a chunk from {@code in}, which has its size. */
   void unpack(HostMove move, TilePlace place, int chunk, MemorySegment in) {
     place
         .layout()
-        .unpack(
-            in, 0, move.chunkStart(chunk), move.chunkLength(chunk), arena, base + place.tile());
+        .unpack(in, 0, move.chunkStart(chunk), move.chunkLength(chunk), arena, base + place.tile());
   }
 }

@@ -5,7 +5,7 @@ import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.PlanRequest;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
-import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /** What all channels of one agent share. Everything here belongs to the owner thread. */
@@ -16,7 +16,7 @@ final class Node {
   private final Arena arena;
   private final MemorySegment memory;
   private final EngineOptions options;
-  private final Executor commands;
+  private final Consumer<Runnable> commands;
   private final Peers peers;
   private final Outbox outbox;
   private final Timers timers = new Timers();
@@ -29,7 +29,7 @@ final class Node {
       Clock clock,
       Arena arena,
       EngineOptions options,
-      Executor commands,
+      Consumer<Runnable> commands,
       Peers peers,
       Outbox outbox) {
     this.host = host;
@@ -73,7 +73,7 @@ final class Node {
   }
 
   /** Runs something on the owner thread, later; thread-safe. */
-  Executor commands() {
+  Consumer<Runnable> commands() {
     return commands;
   }
 

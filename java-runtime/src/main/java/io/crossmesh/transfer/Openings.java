@@ -14,9 +14,9 @@ import org.jspecify.annotations.Nullable;
  * The openings of this host and the claims of all: announces, binds and voids them.
  *
  * <p>A claim is bound once, on every host alike. Until its channel is open on this host, whatever
- * fails voids the claims of this host in it, and each other host fails what it had bound to them: so
- * an opening that fails anywhere fails everywhere. A claim is repeated to a peer that greets until
- * its channel is open.
+ * fails voids the claims of this host in it, and each other host fails what it had bound to them:
+ * so an opening that fails anywhere fails everywhere. A claim is repeated to a peer that greets
+ * until its channel is open.
  */
 final class Openings implements Registry {
   /** Digests of channels that are not bound here yet; more are forgotten, oldest first. */
@@ -158,8 +158,7 @@ final class Openings implements Registry {
       Channel channel = bound.get(entry.getKey());
       Claim claim = entry.getValue().claim();
       if (claim != null && (channel == null || !channel.isOpen())) {
-        node.outbox()
-            .send(peer.host(), MessageKind.CLAIM, 0, 0, ControlCodec.claim(claim));
+        node.outbox().send(peer.host(), MessageKind.CLAIM, 0, 0, ControlCodec.claim(claim));
       }
     }
     for (Channel channel : channels) {
@@ -194,8 +193,7 @@ final class Openings implements Registry {
 
   @Override
   public void over(Channel channel) {
-    channels =
-        java.util.Arrays.stream(channels).filter(c -> c != channel).toArray(Channel[]::new);
+    channels = java.util.Arrays.stream(channels).filter(c -> c != channel).toArray(Channel[]::new);
     channel.binding().claims().forEach(claim -> bound.remove(claim.id(), channel));
     if (channel.isOpen()) {
       channel.binding().claims().forEach(claim -> own.remove(claim.id()));
@@ -211,8 +209,7 @@ final class Openings implements Registry {
     if (channel != null && channel.isOpen()) {
       return;
     }
-    double seconds =
-        participant.open().timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1);
+    double seconds = participant.open().timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1);
     String why =
         channel != null
             ? "hosts " + channel.opening().lacks() + " did not get ready"

@@ -49,8 +49,7 @@ final class Outbox {
   }
 
   /** Sends a message to several hosts. */
-  void send(
-      Collection<String> hosts, MessageKind kind, long channel, long step, byte[] payload) {
+  void send(Collection<String> hosts, MessageKind kind, long channel, long step, byte[] payload) {
     for (String host : hosts) {
       send(host, kind, channel, step, payload);
     }

@@ -49,8 +49,7 @@ final class Peer {
   /** Accepts a control message; the answer takes its payload. */
   Transport.Landing arrive(MessageKind kind, long channel, long step, long payloadBytes) {
     if (payloadBytes == 0) {
-      ControlMessage message =
-          new ControlMessage(kind, channel, step, ControlMessage.NO_PAYLOAD);
+      ControlMessage message = new ControlMessage(kind, channel, step, ControlMessage.NO_PAYLOAD);
       if (arrivals.isEmpty()) {
         sink.accept(this, message);
       } else {
@@ -106,8 +105,7 @@ final class Peer {
     @Override
     public void landed() {
       if (connected) {
-        message =
-            new ControlMessage(kind, channel, step, payload.toArray(ValueLayout.JAVA_BYTE));
+        message = new ControlMessage(kind, channel, step, payload.toArray(ValueLayout.JAVA_BYTE));
         handOn();
       }
     }

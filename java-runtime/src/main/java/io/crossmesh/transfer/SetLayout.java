@@ -40,7 +40,8 @@ final class SetLayout {
       place = new Place(bytes, size);
       places.put(key, place);
       order.add(key);
-      bytes = Math.addExact(bytes, Math.ceilDiv(size, Arena.ALIGNMENT_BYTES) * Arena.ALIGNMENT_BYTES);
+      bytes =
+          Math.addExact(bytes, Math.ceilDiv(size, Arena.ALIGNMENT_BYTES) * Arena.ALIGNMENT_BYTES);
     }
     if (!place.devices.contains(device)) {
       place.devices.add(device);

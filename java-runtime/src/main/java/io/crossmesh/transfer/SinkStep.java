@@ -4,8 +4,8 @@ import java.util.BitSet;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A step at a destination host: known (a process asked for it or a source host began it), granted (a
- * set is reserved), whole (every chunk has landed), handed over (to each process that asked).
+ * A step at a destination host: known (a process asked for it or a source host began it), granted
+ * (a set is reserved), whole (every chunk has landed), handed over (to each process that asked).
  */
 final class SinkStep implements OutMove.Owner {
   private final SinkSteps sink;

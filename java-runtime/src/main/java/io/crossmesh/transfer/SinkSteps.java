@@ -154,8 +154,9 @@ final class SinkSteps {
       step.grant(set, incoming(step, set), plan.landingChunks(), plan.forwards());
       granted.add(step);
       node.outbox()
-          .send(
-              sources, MessageKind.GRANT, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+          .send(sources, MessageKind.GRANT, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+      // With nothing to land, the grant may be the last thing that was missing.
+      whole(step);
     }
   }
 
@@ -257,8 +258,7 @@ final class SinkSteps {
     if (!step.over() && step.landed() && begun) {
       if (step.tellDone()) {
         node.outbox()
-            .send(
-                sources, MessageKind.DONE, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+            .send(sources, MessageKind.DONE, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
       }
       handOver(step);
     }

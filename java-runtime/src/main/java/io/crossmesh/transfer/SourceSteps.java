@@ -58,8 +58,7 @@ final class SourceSteps {
       return;
     }
     SourceStep known = know(step);
-    SourceStep.Part part =
-        known.stage(this, sender, stagingSet, plan.movesStaged(sender.index()));
+    SourceStep.Part part = known.stage(this, sender, stagingSet, plan.movesStaged(sender.index()));
     if (known.start()) {
       node.outbox()
           .send(destinations, MessageKind.START, channel.id(), step, ControlMessage.NO_PAYLOAD);

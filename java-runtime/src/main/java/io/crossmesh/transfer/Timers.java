@@ -39,8 +39,6 @@ final class Timers {
   /** Nanoseconds until the first entry, at most {@code limitNanos}; 0 when it is due. */
   long untilNext(long nowNanos, long limitNanos) {
     Entry first = entries.peek();
-    return first == null
-        ? limitNanos
-        : Math.max(0, Math.min(limitNanos, first.atNanos - nowNanos));
+    return first == null ? limitNanos : Math.max(0, Math.min(limitNanos, first.atNanos - nowNanos));
   }
 }

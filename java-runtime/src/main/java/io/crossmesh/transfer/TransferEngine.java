@@ -20,8 +20,8 @@ import org.jctools.queues.MpscUnboundedArrayQueue;
  *
  * <ul>
  *   <li>All state belongs to the thread that calls {@link #doWork()}. Other threads put commands in
- *       a queue; messages of peers and of this host to itself wait in an inbox. Neither is looked at
- *       while a callback of the transport runs, so no state machine is entered twice.
+ *       a queue; messages of peers and of this host to itself wait in an inbox. Neither is looked
+ *       at while a callback of the transport runs, so no state machine is entered twice.
  *   <li>A message counts only when its header is whole and its epoch is that of a peer's present
  *       life; chunks besides only when channel, step, move, chunk, length and sender fit a landing
  *       set that waits for exactly this chunk. All else is dropped and counted.
@@ -178,8 +178,7 @@ public final class TransferEngine implements AutoCloseable {
                 (from, message) -> inbox.add(() -> arrived(from, message)));
         node.peers().add(peer);
         transport.connect(peer.index(), spec.transportAddress());
-        node.outbox()
-            .send(spec.host(), MessageKind.HELLO, 0, 0, ControlCodec.hello(node.host()));
+        node.outbox().send(spec.host(), MessageKind.HELLO, 0, 0, ControlCodec.hello(node.host()));
         openings.greeted(peer);
       }
     }
@@ -207,8 +206,7 @@ public final class TransferEngine implements AutoCloseable {
         case CLAIM ->
             openings.add(
                 ControlCodec.readClaim(message.payload(), peer.host(), peer.spec().epoch()));
-        case UNCLAIM ->
-            openings.withdrawn(peer, ControlCodec.readWithdrawal(message.payload()));
+        case UNCLAIM -> openings.withdrawn(peer, ControlCodec.readWithdrawal(message.payload()));
         default -> dispatch(peer.host(), message);
       }
     } catch (CrossmeshException e) {

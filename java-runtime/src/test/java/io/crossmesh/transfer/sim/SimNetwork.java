@@ -1,0 +1,60 @@
+package io.crossmesh.transfer.sim;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Random;
+
+/**
+ * What the transports of a simulation share: the clock, the dice, and who is reached by which
+ * address. Delays are random; each link keeps control messages in order, and bulk announcements in
+ * order; which of the two comes first, and when a payload lands after its announcement, is a matter
+ * of the dice.
+ */
+public final class SimNetwork {
+  /** How messages travel. */
+  public record Weather(long delayNanosMax, double eagerShare, long landNanosMax) {
+    public static final Weather FAIR = new Weather(100_000, 0.5, 200_000);
+  }
+
+  private final SimClock clock;
+  private final Random dice;
+  private final Weather weather;
+  private final Map<String, SimTransport> byAddress = new HashMap<>();
+
+  public SimNetwork(SimClock clock, Random dice, Weather weather) {
+    this.clock = clock;
+    this.dice = dice;
+    this.weather = weather;
+  }
+
+  /** A transport that others reach by this address; a later one of the same address replaces it. */
+  public SimTransport transport(String address) {
+    SimTransport transport = new SimTransport(this, address);
+    byAddress.put(address, transport);
+    return transport;
+  }
+
+  SimTransport at(String address) {
+    return byAddress.get(address);
+  }
+
+  Iterable<SimTransport> all() {
+    return byAddress.values();
+  }
+
+  long now() {
+    return clock.nanos();
+  }
+
+  long delay() {
+    return 1 + dice.nextLong(weather.delayNanosMax);
+  }
+
+  long landing() {
+    return 1 + dice.nextLong(weather.landNanosMax);
+  }
+
+  boolean eager() {
+    return dice.nextDouble() < weather.eagerShare;
+  }
+}

@@ -1,0 +1,322 @@
+package io.crossmesh.transfer.sim;
+
+import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.PriorityQueue;
+import java.util.Set;
+
+/**
+ * One end of the simulated network. A message is announced once and lands once: an eager payload is
+ * copied when it is sent and lands with its announcement; another is read from the sender's memory
+ * only when it lands, so memory that is used too early shows as wrong data.
+ */
+public final class SimTransport implements Transport {
+  private record Event(long atNanos, long order, Runnable action) implements Comparable<Event> {
+    @Override
+    public int compareTo(Event other) {
+      int byTime = Long.compare(atNanos, other.atNanos);
+      return byTime != 0 ? byTime : Long.compare(order, other.order);
+    }
+  }
+
+  /** A message on its way; it ends once. */
+  private static final class Flight {
+    private final SimTransport from;
+    private final SimTransport to;
+    private final SendDone done;
+    private final MemorySegment payload;
+    private final boolean bulk;
+    private final int peer;
+    private Landing landing = Landing.DISCARD;
+    private boolean landed;
+    private boolean ended;
+
+    Flight(
+        SimTransport from,
+        SimTransport to,
+        int peer,
+        MemorySegment payload,
+        boolean bulk,
+        SendDone done) {
+      this.from = from;
+      this.to = to;
+      this.peer = peer;
+      this.payload = payload;
+      this.bulk = bulk;
+      this.done = done;
+    }
+
+    void sent() {
+      if (!ended && !from.dead) {
+        ended = true;
+        from.flights.remove(this);
+        from.counters.sent(peer, bulk, payload.byteSize());
+        done.sent();
+      }
+    }
+
+    void failed(String reason) {
+      if (!ended && !from.dead) {
+        ended = true;
+        from.flights.remove(this);
+        done.failed(reason);
+      }
+    }
+  }
+
+  private final SimNetwork network;
+  private final String address;
+  private final PriorityQueue<Event> events = new PriorityQueue<>();
+  private final Map<Integer, SimTransport> peers = new HashMap<>();
+  private final Map<String, Long> lastArrival = new HashMap<>();
+  private final Set<Flight> flights = new LinkedHashSet<>();
+  private final Set<Flight> landing = new LinkedHashSet<>();
+  private final Counters counters = new Counters();
+  private Handler handler = NOBODY;
+  private long order;
+  private boolean dead;
+
+  private static final Handler NOBODY =
+      new Handler() {
+        @Override
+        public Landing onMessage(MemorySegment header, long payloadBytes) {
+          return Landing.DISCARD;
+        }
+
+        @Override
+        public void onPeerLost(int peer, String reason) {
+          // nobody is there
+        }
+      };
+
+  SimTransport(SimNetwork network, String address) {
+    this.network = network;
+    this.address = address;
+  }
+
+  private void at(long nanos, Runnable action) {
+    events.add(new Event(nanos, order++, action));
+  }
+
+  @Override
+  public void start(Handler messages) {
+    handler = messages;
+  }
+
+  @Override
+  public String address() {
+    return address;
+  }
+
+  @Override
+  public void connect(int peer, String to) {
+    SimTransport other = network.at(to);
+    peers.put(peer, other);
+    if (other == null || other.dead) {
+      at(network.now() + network.delay(), () -> lose(peer, "connection refused"));
+    }
+  }
+
+  @Override
+  public void disconnect(int peer) {
+    SimTransport other = peers.remove(peer);
+    for (Flight flight : new ArrayList<>(flights)) {
+      if (flight.peer == peer) {
+        flight.failed("disconnected");
+      }
+    }
+    if (other != null) {
+      // What is on its way from there is cut off as well.
+      cutLandings(other, "disconnected");
+    }
+  }
+
+  private void lose(int peer, String reason) {
+    SimTransport other = peers.remove(peer);
+    if (other == null && !peers.containsKey(peer)) {
+      handler.onPeerLost(peer, reason);
+      return;
+    }
+    for (Flight flight : new ArrayList<>(flights)) {
+      if (flight.peer == peer) {
+        flight.failed(reason);
+      }
+    }
+    cutLandings(other, reason);
+    handler.onPeerLost(peer, reason);
+  }
+
+  private void cutLandings(SimTransport from, String reason) {
+    for (Flight flight : new ArrayList<>(landing)) {
+      if (flight.from == from) {
+        landing.remove(flight);
+        flight.landed = true;
+        flight.landing.failed(reason);
+      }
+    }
+  }
+
+  /**
+   * This host dies: nothing leaves it or reaches it any more, and its peers notice after a while.
+   */
+  public void die() {
+    dead = true;
+    for (SimTransport other : network.all()) {
+      if (other == this) {
+        continue;
+      }
+      List<Integer> numbers = new ArrayList<>();
+      other.peers.forEach(
+          (number, to) -> {
+            if (to == this) {
+              numbers.add(number);
+            }
+          });
+      for (int number : numbers) {
+        other.at(network.now() + network.delay(), () -> other.lose(number, "connection reset"));
+      }
+    }
+  }
+
+  @Override
+  public void send(
+      int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
+    SimTransport to = peers.get(peer);
+    Flight flight = new Flight(this, to == null ? this : to, peer, payload, bulk, done);
+    flights.add(flight);
+    if (to == null || to.dead) {
+      at(network.now() + network.delay(), () -> flight.failed("not connected"));
+      return;
+    }
+    MemorySegment head = copy(header);
+    boolean eager = network.eager();
+    MemorySegment bytes = eager ? copy(payload) : payload;
+    String lane = address + (bulk ? "/bulk" : "/control");
+    long arrival =
+        Math.max(to.lastArrival.getOrDefault(lane, 0L) + 1, network.now() + network.delay());
+    to.lastArrival.put(lane, arrival);
+    to.at(arrival, () -> to.announce(flight, head, bytes, eager));
+    if (eager) {
+      at(network.now() + network.delay() / 4, flight::sent);
+    }
+  }
+
+  private static MemorySegment copy(MemorySegment from) {
+    MemorySegment to = Arena.ofAuto().allocate(Math.max(1, from.byteSize()), 8);
+    return to.copyFrom(from).asSlice(0, from.byteSize());
+  }
+
+  private void announce(Flight flight, MemorySegment head, MemorySegment bytes, boolean eager) {
+    if (flight.from.dead) {
+      return;
+    }
+    Landing place = handler.onMessage(head, bytes.byteSize());
+    flight.landing = place;
+    if (bytes.byteSize() == 0) {
+      counters.received(false, 0);
+      end(flight, eager);
+    } else if (eager) {
+      land(flight, bytes);
+    } else {
+      landing.add(flight);
+      at(
+          network.now() + network.landing(),
+          () -> {
+            if (flight.landed) {
+              return;
+            }
+            if (flight.from.dead || flight.ended) {
+              landing.remove(flight);
+              flight.landed = true;
+              flight.landing.failed("the sender has given up");
+            } else {
+              land(flight, bytes);
+              end(flight, false);
+            }
+          });
+    }
+  }
+
+  private void land(Flight flight, MemorySegment bytes) {
+    landing.remove(flight);
+    flight.landed = true;
+    if (flight.landing == Landing.DISCARD) {
+      return;
+    }
+    MemorySegment target = flight.landing.segment();
+    if (target.byteSize() != bytes.byteSize()) {
+      throw new AssertionError(
+          "a landing of %d bytes for %d".formatted(target.byteSize(), bytes.byteSize()));
+    }
+    target.copyFrom(bytes);
+    counters.received(flight.landing.bulk(), bytes.byteSize());
+    flight.landing.landed();
+  }
+
+  private void end(Flight flight, boolean eager) {
+    if (!eager) {
+      flight.from.at(network.now() + network.delay(), flight::sent);
+    }
+  }
+
+  @Override
+  public int progress() {
+    int ran = 0;
+    while (!dead && !events.isEmpty() && events.peek().atNanos <= network.now()) {
+      events.remove().action.run();
+      ran++;
+    }
+    return ran;
+  }
+
+  /** When the next event is due; {@link Long#MAX_VALUE} when there is none. */
+  long nextEvent() {
+    return dead || events.isEmpty() ? Long.MAX_VALUE : events.peek().atNanos;
+  }
+
+  /** Messages that were sent and have not ended, and payloads that have not landed. */
+  int inFlight() {
+    return flights.size() + landing.size();
+  }
+
+  boolean dead() {
+    return dead;
+  }
+
+  @Override
+  public void awaitEvent(long timeoutNanos) {
+    throw new AssertionError("a simulation never sleeps");
+  }
+
+  @Override
+  public void wakeup() {
+    // the simulation looks at everybody anyway
+  }
+
+  @Override
+  public Counters counters() {
+    return counters;
+  }
+
+  @Override
+  public void close() {
+    if (!dead) {
+      for (Flight flight : new ArrayList<>(flights)) {
+        flight.failed("closed");
+      }
+      for (Flight flight : new ArrayList<>(landing)) {
+        landing.remove(flight);
+        flight.landed = true;
+        flight.landing.failed("closed");
+      }
+      die();
+    }
+  }
+}
