@@ -14,6 +14,13 @@ import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
 import io.crossmesh.mesh.Box;
+import java.time.Clock;
+import java.time.Instant;
+import java.time.InstantSource;
+import java.util.Timer;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.ThreadPoolExecutor;
 
 /** Which package may use which: mesh, then plan, then transfer; memory beside them. */
 @AnalyzeClasses(packages = "io.crossmesh", importOptions = ImportOption.DoNotIncludeTests.class)
@@ -34,23 +41,19 @@ final class ArchitectureTest {
             return name.equals(TRANSFER + ".SystemClock") || name.equals(TRANSFER + ".OwnerThread");
           });
 
+  /** An Executor that was handed in is no thread of one's own; what makes threads is. */
   private static final DescribedPredicate<JavaClass> TIME_THREADS_AND_SOCKETS =
-      resideInAnyPackage("java.net..", "java.nio.channels..", "java.util.concurrent")
-          .and(not(DescribedPredicate.describe("are plain values", ArchitectureTest::isValue)))
-          .or(belongToAnyOf(Thread.class, java.util.Timer.class))
+      resideInAnyPackage("java.net..", "java.nio.channels..")
           .or(
-              resideInAPackage("java.time")
-                  .and(
-                      DescribedPredicate.describe(
-                          "tell the time", type -> type.getSimpleName().endsWith("Clock"))))
+              belongToAnyOf(
+                  Thread.class,
+                  Timer.class,
+                  Executors.class,
+                  ThreadPoolExecutor.class,
+                  ForkJoinPool.class,
+                  Clock.class,
+                  InstantSource.class))
           .as("are clocks, threads or sockets");
-
-  private static boolean isValue(JavaClass type) {
-    return type.isEquivalentTo(java.util.concurrent.TimeUnit.class)
-        || type.isEquivalentTo(java.util.concurrent.ConcurrentHashMap.class)
-        || type.isEquivalentTo(java.util.concurrent.ConcurrentMap.class)
-        || type.isEquivalentTo(java.util.concurrent.CompletableFuture.class);
-  }
 
   @ArchTest
   static final ArchRule meshDependsOnNothingOfOurs =
@@ -144,6 +147,6 @@ final class ArchitectureTest {
           .orShould()
           .callMethod(System.class, "currentTimeMillis")
           .orShould()
-          .callMethod(java.time.Instant.class, "now")
+          .callMethod(Instant.class, "now")
           .allowEmptyShould(true);
 }

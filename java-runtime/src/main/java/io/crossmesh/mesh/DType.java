@@ -62,11 +62,11 @@ public record DType(String name, int bytes) {
     put(
         sizes,
         1,
-        "bool int2 uint2 int4 uint4 int8 uint8 float4_e2m1fn float6_e2m3fn float6_e3m2fn"
+        "bool int1 uint1 int2 uint2 int4 uint4 int8 uint8 float4_e2m1fn float6_e2m3fn float6_e3m2fn"
             + " float8_e3m4 float8_e4m3 float8_e4m3b11fnuz float8_e4m3fn float8_e4m3fnuz"
             + " float8_e5m2 float8_e5m2fnuz float8_e8m0fnu");
     put(sizes, 2, "int16 uint16 float16 bfloat16");
-    put(sizes, 4, "int32 uint32 float32");
+    put(sizes, 4, "int32 uint32 float32 complex32 bcomplex32");
     put(sizes, 8, "int64 uint64 float64 complex64");
     put(sizes, 16, "float128 complex128");
     put(sizes, 32, "complex256");

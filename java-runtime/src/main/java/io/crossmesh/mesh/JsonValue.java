@@ -24,7 +24,7 @@ import java.util.Set;
  */
 public record JsonValue(JsonNode node, String path) {
   /** Most characters of a document. */
-  public static final int MAX_DOCUMENT = 256 << 20;
+  public static final int MAX_DOCUMENT = 512 << 20;
 
   private static final int MAX_DEPTH = 16;
   private static final int MAX_NUMBER = 64;

@@ -55,8 +55,8 @@ final class Network {
     Integer id = ids.get(host);
     if (id == null) {
       throw PlanChecks.layout(
-          "Host '%s' is on no mesh of the request; routes use the hosts %s."
-              .formatted(host, names));
+          "Host '%s' is on no mesh of the request; a route uses hosts of its meshes only."
+              .formatted(PlanChecks.brief(host)));
     }
     return id;
   }

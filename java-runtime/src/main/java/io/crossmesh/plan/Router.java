@@ -3,7 +3,6 @@ package io.crossmesh.plan;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.stream.IntStream;
 
 /**
  * Chooses sender and route of each slice. What a host already holds is copied there and crosses no
@@ -100,25 +99,30 @@ final class Router {
     Group receivers = cell.receivers();
     int from = chooseSender(cell);
     spend(holders.hosts().get(from), cell.bytes());
-    List<Integer> chain = remote.stream().map(receivers.hosts()::get).toList();
+    List<Integer> chain = new ArrayList<>(remote.size() + 1);
+    for (int i : remote) {
+      chain.add(receivers.hosts().get(i));
+    }
     if (order == Order.SIZE) {
-      chain =
-          chain.stream()
-              .sorted(Comparator.comparingDouble((Integer host) -> egress[host]))
-              .toList();
+      chain.sort(Comparator.comparingDouble(host -> egress[host]));
     }
     for (int host : chain.subList(0, chain.size() - 1)) {
       spend(host, cell.bytes());
     }
-    List<Integer> hosts =
-        IntStream.concat(IntStream.of(holders.hosts().get(from)), chain.stream().mapToInt(h -> h))
-            .boxed()
-            .toList();
-    List<Integer> devices =
-        remote.size() == receivers.hosts().size()
-            ? receivers.devices()
-            : remote.stream().flatMap(i -> receivers.byHost().get(i).stream()).sorted().toList();
-    emit(cell, holders.first(from), devices, hosts);
+    chain.addFirst(holders.hosts().get(from));
+    List<Integer> hosts = List.copyOf(chain);
+    emit(cell, holders.first(from), devices(receivers, remote), hosts);
+  }
+
+  /** The devices on some hosts of a group, ascending; lists are shared where they can be. */
+  private static List<Integer> devices(Group group, List<Integer> positions) {
+    if (positions.size() == group.hosts().size()) {
+      return group.devices();
+    }
+    if (positions.size() == 1) {
+      return group.byHost().get(positions.getFirst());
+    }
+    return positions.stream().flatMap(i -> group.byHost().get(i).stream()).sorted().toList();
   }
 
   /** Position of the sending host among the holders. */

@@ -180,7 +180,9 @@ final class Timeline {
     TimeHeap candidates = new TimeHeap();
     for (Pair pair : touched) {
       pair.touched = false;
-      candidates.add(pair.ready.value(), pair.id);
+      if (isFree(pair)) {
+        candidates.add(pair.ready.value(), pair.id);
+      }
     }
     touched.clear();
     while (!candidates.isEmpty()) {

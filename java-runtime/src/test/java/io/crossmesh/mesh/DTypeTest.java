@@ -26,6 +26,8 @@ class DTypeTest {
     "complex64,8",
     "complex128,16",
     "complex256,32",
+    "int1,1",
+    "bcomplex32,4",
     "float8_e4m3fn,1",
     "float8_e5m2fnuz,1",
     "float8_e8m0fnu,1",
