@@ -27,12 +27,14 @@ final class Acceptor implements UcpListenerConnectionHandler {
   private static final Logger log = LoggerFactory.getLogger(Acceptor.class);
 
   private final UcxWorker ucx;
+  private final Receiver receiver;
   private final Set<Incoming> incoming = new LinkedHashSet<>();
   private @Nullable UcpListener listener;
   private boolean stopped;
 
-  Acceptor(UcxWorker ucx) {
+  Acceptor(UcxWorker ucx, Receiver receiver) {
     this.ucx = ucx;
+    this.receiver = receiver;
   }
 
   /**
@@ -95,7 +97,7 @@ final class Acceptor implements UcpListenerConnectionHandler {
   }
 
   void closeEndpoints() {
-    List.copyOf(incoming).forEach(Incoming::end);
+    List.copyOf(incoming).forEach(peer -> peer.end("the transport is closed"));
   }
 
   void closeListener() {
@@ -106,8 +108,12 @@ final class Acceptor implements UcpListenerConnectionHandler {
     }
   }
 
-  private final class Incoming implements UcpEndpointErrorHandler {
+  private final class Incoming implements UcpEndpointErrorHandler, Ending {
     private final UcpEndpoint endpoint;
+    private final long endpointId;
+    private List<Inbound> inbounds = List.of();
+    private String reason = "";
+    private long deadlineNanos;
 
     Incoming(UcpConnectionRequest request) {
       this.endpoint =
@@ -116,17 +122,30 @@ final class Acceptor implements UcpListenerConnectionHandler {
                   .setPeerErrorHandlingMode()
                   .setErrorHandler(this)
                   .setConnectionRequest(request));
+      this.endpointId = endpoint.getNativeId();
     }
 
     @Override
     public void onError(UcpEndpoint failed, int status, String message) {
-      ucx.deferred.later(this::end);
+      ucx.deferred.later(() -> end(message));
     }
 
-    void end() {
+    void end(String why) {
       if (incoming.remove(this)) {
+        reason = why;
+        deadlineNanos = System.nanoTime() + GRACE_NANOS;
+        inbounds = receiver.endInbounds(endpointId);
+        ucx.endings.add(this);
         ucx.closeForcing(endpoint);
       }
+    }
+
+    @Override
+    public boolean over(long nowNanos) {
+      if (nowNanos - deadlineNanos >= 0) {
+        inbounds.forEach(inbound -> receiver.abandon(inbound, reason));
+      }
+      return inbounds.stream().allMatch(receiver::forget);
     }
   }
 }

@@ -8,6 +8,12 @@ final class Inbound {
   /** The number that its messages carry. */
   final long link;
 
+  /** The endpoint by which its hello came; 0 before. */
+  long endpointId;
+
+  /** Its endpoint is closed: what still comes is dropped. */
+  boolean ended;
+
   /** The position of the message that is due. */
   long due;
 

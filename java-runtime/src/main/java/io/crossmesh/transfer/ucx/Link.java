@@ -29,7 +29,7 @@ import org.openucx.jucx.ucp.UcpEndpointParams;
  * there; UCX itself calls a send done when the data has left. A connection that closed without that
  * could take its last messages with it.
  */
-final class Link implements UcpEndpointErrorHandler {
+final class Link implements UcpEndpointErrorHandler, Ending {
   /** How long a peer that does not answer may keep a goodbye waiting. */
   static final long GOODBYE_NANOS = 2_000_000_000L;
 
@@ -59,6 +59,7 @@ final class Link implements UcpEndpointErrorHandler {
   private State state = State.OPEN;
   private boolean unheard;
   private long deadlineNanos;
+  private String closeReason = "the peer was given up";
 
   Link(
       int peer,
@@ -78,7 +79,8 @@ final class Link implements UcpEndpointErrorHandler {
                 .setPeerErrorHandlingMode()
                 .setErrorHandler(this)
                 .setSocketAddress(address));
-    operation(Receiver.HELLO, ucx.empty, ucx.empty, false, new Hello()).post(endpoint, RENDEZVOUS);
+    operation(Receiver.HELLO, ucx.empty, ucx.empty, false, new Hello())
+        .post(endpoint, RENDEZVOUS | UcpConstants.UCP_AM_SEND_FLAG_REPLY);
   }
 
   UcxWorker worker() {
@@ -87,14 +89,6 @@ final class Link implements UcpEndpointErrorHandler {
 
   boolean open() {
     return state == State.OPEN;
-  }
-
-  boolean gone() {
-    return state == State.GONE;
-  }
-
-  boolean idle() {
-    return inFlight.isEmpty();
   }
 
   void send(MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
@@ -137,62 +131,66 @@ final class Link implements UcpEndpointErrorHandler {
 
   private void lost(String reason) {
     boolean told = state != State.OPEN;
-    end(false);
-    abandonWaiting(reason);
+    close(false, reason);
     if (!told) {
+      ucx.endings.add(this);
       handler.onPeerLost(peer, reason);
     }
   }
 
   /** Begins to say goodbye. */
-  void leave(long nowNanos) {
+  void leave() {
     if (state != State.OPEN) {
       return;
     }
     state = State.LEAVING;
-    deadlineNanos = nowNanos + GOODBYE_NANOS;
+    deadlineNanos = System.nanoTime() + GOODBYE_NANOS;
+    ucx.endings.add(this);
     SendOperation goodbye = operation(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Goodbye());
     if (connected) {
       goodbye.post(endpoint, RENDEZVOUS);
     }
   }
 
-  /** Ends the goodbye when it has been heard or took too long; true when this link is gone. */
-  boolean left(long nowNanos) {
+  /** Ends the goodbye when it has been heard or took too long, and then what is left. */
+  @Override
+  public boolean over(long nowNanos) {
+    boolean late = nowNanos - deadlineNanos >= 0;
     if (state == State.LEAVING) {
       if (inFlight.isEmpty()) {
-        end(!unheard);
-      } else if (nowNanos - deadlineNanos >= 0) {
-        end(false);
-        abandonWaiting("the peer did not answer");
+        close(!unheard, closeReason);
+      } else if (late) {
+        close(false, "the peer did not answer within its time");
       }
+      return false;
     }
-    return state == State.GONE;
+    if (late) {
+      abandon();
+    }
+    return inFlight.isEmpty();
   }
 
-  /** Ends what waits for the connection, which UCX has not been given. */
-  private void abandonWaiting(String reason) {
-    if (!connected) {
-      abandon(reason);
-    }
-  }
-
-  /** Ends what UCX has not ended though its endpoint is closed. */
-  void abandon(String reason) {
+  /** Ends what UCX does not end, though its endpoint is closed, or was never given. */
+  private void abandon() {
     for (SendOperation send : List.copyOf(inFlight)) {
-      send.abandon(reason);
+      send.abandon(closeReason);
     }
   }
 
-  void end(boolean flush) {
+  private void close(boolean flush, String reason) {
     if (state == State.GONE) {
       return;
     }
     state = State.GONE;
+    closeReason = reason;
+    deadlineNanos = System.nanoTime() + GRACE_NANOS;
     if (flush) {
       ucx.closeFlushing(endpoint);
     } else {
       ucx.closeForcing(endpoint);
+    }
+    if (!connected) {
+      abandon();
     }
   }
 

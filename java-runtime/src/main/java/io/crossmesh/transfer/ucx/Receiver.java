@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 import org.openucx.jucx.ucp.UcpAmData;
 import org.openucx.jucx.ucp.UcpAmRecvCallback;
 import org.openucx.jucx.ucp.UcpConstants;
+import org.openucx.jucx.ucp.UcpEndpoint;
 import org.openucx.jucx.ucs.UcsConstants;
 
 /**
@@ -39,11 +40,11 @@ final class Receiver {
 
   // JUCX holds handlers weakly, so they are fields.
   private final UcpAmRecvCallback onMessage =
-      (header, bytes, data, replyTo) -> onReceive(MESSAGE, header, bytes, data);
+      (header, bytes, data, replyTo) -> onReceive(MESSAGE, header, bytes, data, null);
   private final UcpAmRecvCallback onHello =
-      (header, bytes, data, replyTo) -> onReceive(HELLO, header, bytes, data);
+      (header, bytes, data, replyTo) -> onReceive(HELLO, header, bytes, data, replyTo);
   private final UcpAmRecvCallback onGoodbye =
-      (header, bytes, data, replyTo) -> onReceive(GOODBYE, header, bytes, data);
+      (header, bytes, data, replyTo) -> onReceive(GOODBYE, header, bytes, data, null);
 
   private boolean stopped;
 
@@ -64,34 +65,61 @@ final class Receiver {
     stopped = true;
   }
 
-  boolean idle() {
-    return inFlight.isEmpty();
+  /** Marks the links that came by an endpoint as ended, and names them. */
+  List<Inbound> endInbounds(long endpointId) {
+    List<Inbound> ended =
+        inbounds.values().stream().filter(inbound -> inbound.endpointId == endpointId).toList();
+    ended.forEach(inbound -> inbound.ended = true);
+    return ended;
   }
 
-  /** Ends what UCX has not ended though every endpoint is closed. */
-  void abandon(String reason) {
-    List.copyOf(inFlight).forEach(receive -> receive.end(reason));
-    for (Inbound inbound : List.copyOf(inbounds.values())) {
-      inbound.early.values().forEach(this::release);
-      inbound.early.clear();
-      answerGoodbye(inbound);
+  /** Ends what UCX has not ended though the endpoint is closed. */
+  void abandon(Inbound inbound, String reason) {
+    for (ReceiveOperation receive : List.copyOf(inFlight)) {
+      if (receive.inbound().link == inbound.link) {
+        receive.end(reason);
+      }
     }
   }
 
-  private int onReceive(int message, long headerAddress, long headerBytes, UcpAmData data) {
+  /** Forgets an ended link; false if payloads of it may still come. */
+  boolean forget(Inbound inbound) {
+    if (inbound.landing > 0) {
+      return false;
+    }
+    inbounds.remove(inbound.link);
+    inbound.early.values().forEach(this::release);
+    inbound.early.clear();
+    answerGoodbye(inbound);
+    return true;
+  }
+
+  /** Ends everything. */
+  void abandonAll(String reason) {
+    for (Inbound inbound : List.copyOf(inbounds.values())) {
+      abandon(inbound, reason);
+      forget(inbound);
+    }
+  }
+
+  private int onReceive(
+      int message,
+      long headerAddress,
+      long headerBytes,
+      UcpAmData data,
+      @Nullable UcpEndpoint replyTo) {
     // What is not the size of a header comes from a stranger; it is dropped like garbage in one.
     if (headerBytes != HeaderPool.BYTES) {
       return UcsConstants.STATUS.UCS_OK;
     }
     try {
       MemorySegment framed = MemorySegment.ofAddress(headerAddress).reinterpret(headerBytes);
-      long link = HeaderPool.link(framed);
+      Inbound inbound = inbounds.computeIfAbsent(HeaderPool.link(framed), Inbound::new);
+      if (replyTo != null) {
+        inbound.endpointId = replyTo.getNativeId();
+      }
       long sequence = HeaderPool.sequence(framed);
-      boolean kept =
-          order(
-              inbounds.computeIfAbsent(link, Inbound::new),
-              sequence,
-              Arrival.of(message, framed, data));
+      boolean kept = !inbound.ended && order(inbound, sequence, Arrival.of(message, framed, data));
       return kept ? UcsConstants.STATUS.UCS_INPROGRESS : UcsConstants.STATUS.UCS_OK;
     } catch (Throwable e) {
       ucx.deferred.caught(e);

@@ -3,9 +3,7 @@ package io.crossmesh.transfer.ucx;
 import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BooleanSupplier;
@@ -23,13 +21,9 @@ public final class UcxTransport implements Transport {
   /** How long endpoints may take to close after every goodbye was said. */
   private static final long CLOSE_NANOS = 1_000_000_000L;
 
-  /** The longest sleep while somebody is leaving, whose time limit nothing else would notice. */
-  private static final long LEAVING_SLEEP_NANOS = 10_000_000L;
-
   private final UcxOptions options;
   private final Counters counters = new Counters();
   private final Map<Integer, Link> links = new HashMap<>();
-  private final List<Link> leaving = new ArrayList<>();
   private final AtomicBoolean woken = new AtomicBoolean();
   private final Object signalLock = new Object();
   private volatile String address = "";
@@ -55,8 +49,8 @@ public final class UcxTransport implements Transport {
       throw new IllegalStateException("a transport starts once");
     }
     UcxWorker ucx = UcxWorker.open();
-    Session started =
-        new Session(ucx, handler, new Receiver(ucx, handler, counters), new Acceptor(ucx));
+    Receiver receiver = new Receiver(ucx, handler, counters);
+    Session started = new Session(ucx, handler, receiver, new Acceptor(ucx, receiver));
     try {
       started.receiver().start();
       address = started.acceptor().listen(options.bindHost());
@@ -109,13 +103,8 @@ public final class UcxTransport implements Transport {
   public void disconnect(int peer) {
     Link link = links.remove(peer);
     if (link != null) {
-      leave(link);
+      link.leave();
     }
-  }
-
-  private void leave(Link link) {
-    link.leave(System.nanoTime());
-    leaving.add(link);
   }
 
   @Override
@@ -136,22 +125,12 @@ public final class UcxTransport implements Transport {
     if (present == null) {
       return 0;
     }
-    int events = present.ucx().progress() + progressLeaving();
+    int events = present.ucx().progress();
     if (events > 0) {
       idleRounds = 0;
     }
     present.ucx().deferred.rethrow();
     return events;
-  }
-
-  private int progressLeaving() {
-    if (leaving.isEmpty()) {
-      return 0;
-    }
-    int before = leaving.size();
-    long now = System.nanoTime();
-    leaving.removeIf(link -> link.left(now) && link.idle());
-    return before - leaving.size();
   }
 
   /** {@inheritDoc} The first few calls after an event return at once, see {@link UcxOptions}. */
@@ -169,9 +148,7 @@ public final class UcxTransport implements Transport {
       Thread.onSpinWait();
       return;
     }
-    present
-        .ucx()
-        .sleep(leaving.isEmpty() ? timeoutNanos : Math.min(timeoutNanos, LEAVING_SLEEP_NANOS));
+    present.ucx().sleep(timeoutNanos);
     // Cleared before the owner looks for work, so what is added from here on signals again.
     woken.set(false);
   }
@@ -206,22 +183,13 @@ public final class UcxTransport implements Transport {
     }
     present.receiver().stop();
     present.acceptor().stop();
-    links.values().forEach(this::leave);
+    links.values().forEach(Link::leave);
     links.clear();
-    List<Link> all = List.copyOf(leaving);
-    drive(() -> all.stream().allMatch(Link::gone), Link.GOODBYE_NANOS);
-    all.forEach(link -> link.end(false));
+    drive(present.ucx(), present.ucx().endings::isEmpty, Link.GOODBYE_NANOS + Ending.GRACE_NANOS);
     present.acceptor().closeEndpoints();
-    drive(
-        () ->
-            !present.ucx().closesEndpoints()
-                && present.receiver().idle()
-                && all.stream().allMatch(Link::idle),
-        CLOSE_NANOS);
-    all.forEach(link -> link.abandon("the transport is closed"));
-    present.receiver().abandon("the transport is closed");
+    drive(present.ucx(), present.ucx()::quiet, CLOSE_NANOS);
+    present.receiver().abandonAll("the transport is closed");
     present.ucx().deferred.run();
-    leaving.clear();
     synchronized (signalLock) {
       session = null;
     }
@@ -230,11 +198,10 @@ public final class UcxTransport implements Transport {
     present.ucx().deferred.rethrow();
   }
 
-  private void drive(BooleanSupplier until, long limitNanos) {
-    UcxWorker ucx = started().ucx();
+  private static void drive(UcxWorker ucx, BooleanSupplier until, long limitNanos) {
     long start = System.nanoTime();
     while (!until.getAsBoolean() && System.nanoTime() - start < limitNanos) {
-      if (ucx.progress() + progressLeaving() == 0) {
+      if (ucx.progress() == 0) {
         ucx.sleep(1_000_000L);
       }
     }

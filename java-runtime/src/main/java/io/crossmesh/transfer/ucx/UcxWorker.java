@@ -29,6 +29,9 @@ final class UcxWorker {
    */
   private static final String DEFAULT_TRANSPORTS = "tcp,sm,self";
 
+  /** The longest sleep while something is ending, whose time limit nothing else would notice. */
+  private static final long ENDING_SLEEP_NANOS = 10_000_000L;
+
   final UcpContext context;
   final UcpWorker worker;
 
@@ -42,6 +45,10 @@ final class UcxWorker {
   final MemorySegment empty;
 
   final Deferred deferred = new Deferred();
+
+  /** Links and endpoints that are not gone yet. */
+  final List<Ending> endings = new ArrayList<>();
+
   private final EventFd eventFd;
   private final List<UcpRequest> closings = new ArrayList<>();
 
@@ -90,6 +97,12 @@ final class UcxWorker {
   int progress() {
     int events = progressWorker() + deferred.run();
     closings.removeIf(UcpRequest::isCompleted);
+    if (!endings.isEmpty()) {
+      int before = endings.size();
+      long now = System.nanoTime();
+      endings.removeIf(ending -> ending.over(now));
+      events += before - endings.size();
+    }
     return events;
   }
 
@@ -104,13 +117,14 @@ final class UcxWorker {
 
   /** Sleeps until UCX has something to do, {@code signal()} or the limit. */
   void sleep(long timeoutNanos) {
+    long limit = endings.isEmpty() ? timeoutNanos : Math.min(timeoutNanos, ENDING_SLEEP_NANOS);
     try {
       worker.arm();
     } catch (UcxException busy) {
       // Events are waiting to be progressed: the normal case of a busy worker.
       return;
     }
-    eventFd.await(timeoutNanos);
+    eventFd.await(limit);
   }
 
   /** Ends an endpoint after what was posted to it. */
@@ -131,8 +145,9 @@ final class UcxWorker {
     }
   }
 
-  boolean closesEndpoints() {
-    return !closings.isEmpty();
+  /** Whether every endpoint that was closed is gone. */
+  boolean quiet() {
+    return closings.isEmpty() && endings.isEmpty();
   }
 
   /** Ends UCX; every endpoint and the listener are closed before. */

@@ -125,7 +125,7 @@ final class OwnerNode implements Handler, AutoCloseable {
     return flood;
   }
 
-  /** A row of sends; {@link #result} is how many failed. */
+  /** A row of sends that ends with the first failure; {@link #result} is how many failed. */
   final class Flood {
     final CompletableFuture<Long> result = new CompletableFuture<>();
     private final int peer;
@@ -212,7 +212,10 @@ final class OwnerNode implements Handler, AutoCloseable {
               }
               told = true;
               ended++;
-              failed += failure ? 1 : 0;
+              if (failure) {
+                failed++;
+                count = posted;
+              }
               busy[slot] = false;
               pump();
             }
