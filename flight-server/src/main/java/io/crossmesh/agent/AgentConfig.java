@@ -3,6 +3,7 @@ package io.crossmesh.agent;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.HostPort;
+import io.crossmesh.flight.PeerAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -30,7 +31,7 @@ public record AgentConfig(
     DataSize arena,
     Path arenaDirectory,
     TransportKind transport,
-    List<Peer> peers,
+    List<PeerAddress> peers,
     Token token,
     boolean exitWithStdin) {
 
@@ -47,18 +48,15 @@ public record AgentConfig(
     NONE
   }
 
-  /** Another agent, by the address of its Flight door. */
-  public record Peer(String name, HostPort address) {
-    /** Reads {@code b=127.0.0.1:4711}. */
-    static Peer parse(String text) {
-      int equals = text.indexOf('=');
-      if (equals <= 0) {
-        throw new IllegalArgumentException("'" + text + "' is not name=host:port");
-      }
-      return new Peer(
-          checkedName(text.substring(0, equals).strip()),
-          HostPort.parse(text.substring(equals + 1).strip()));
+  /** Reads an agent's name and door, {@code b=127.0.0.1:4711}. */
+  static PeerAddress peer(String text) {
+    int equals = text.indexOf('=');
+    if (equals <= 0) {
+      throw new IllegalArgumentException("'" + text + "' is not name=host:port");
     }
+    return new PeerAddress(
+        checkedName(text.substring(0, equals).strip()),
+        HostPort.parse(text.substring(equals + 1).strip()));
   }
 
   public AgentConfig {
@@ -73,7 +71,7 @@ public record AgentConfig(
         Files.isDirectory(arenaDirectory) && Files.isWritable(arenaDirectory),
         "--arena-dir %s is not a writable directory".formatted(arenaDirectory));
     check(
-        peers.stream().map(Peer::name).distinct().count() == peers.size(),
+        peers.stream().map(PeerAddress::name).distinct().count() == peers.size(),
         "--peer names one agent twice");
   }
 

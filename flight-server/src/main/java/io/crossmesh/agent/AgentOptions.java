@@ -2,6 +2,7 @@ package io.crossmesh.agent;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.PeerAddress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -70,7 +71,7 @@ final class AgentOptions {
       split = ",",
       paramLabel = "NAME=HOST:PORT",
       description = "Another agent's Flight door; repeat, or separate by commas.")
-  private List<AgentConfig.Peer> peers = new ArrayList<>();
+  private List<PeerAddress> peers = new ArrayList<>();
 
   @Option(
       names = "--token-file",

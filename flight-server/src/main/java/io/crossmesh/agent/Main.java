@@ -1,18 +1,21 @@
 package io.crossmesh.agent;
 
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.PeerAddress;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 
 /**
  * The process: {@code agent} moves tensors of one host, {@code planner} only plans.
  *
- * <p>Nothing is printed on standard output except what {@code --help} and {@code --version} ask
- * for; how to reach the process stands in its private info file.
+ * <p>Nothing is printed on standard output except what {@code --help} and {@code --version} ask for;
+ * how to reach the process stands in its private info file.
  */
 @Command(
     name = "crossmesh-agent",
@@ -20,8 +23,9 @@ import picocli.CommandLine.ParameterException;
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class,
     synopsisSubcommandLabel = "(agent | planner)",
-    subcommands = Main.PlannerCommand.class)
+    subcommands = {Main.AgentCommand.class, Main.PlannerCommand.class})
 public final class Main implements Callable<Integer> {
+
 
   private Main() {}
 
@@ -36,7 +40,7 @@ public final class Main implements Callable<Integer> {
     CommandLine line = new CommandLine(new Main());
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.registerConverter(DataSize.class, DataSize::parse);
-    line.registerConverter(AgentConfig.Peer.class, AgentConfig.Peer::parse);
+    line.registerConverter(PeerAddress.class, AgentConfig::peer);
     line.setExecutionExceptionHandler(
         (failure, command, parsed) -> {
           if (failure instanceof CrossmeshException known) {
@@ -46,6 +50,9 @@ public final class Main implements Callable<Integer> {
           }
           return 1;
         });
+    line.getSubcommands().values().stream()
+        .filter(command -> command.getCommand() instanceof AgentCommand)
+        .forEach(ConfigOption::attach);
     return line;
   }
 
@@ -53,6 +60,32 @@ public final class Main implements Callable<Integer> {
   public Integer call() {
     throw new ParameterException(
         new CommandLine(this), "say what to run: 'agent' or 'planner' (--help explains)");
+  }
+
+  /** One agent. */
+  @Command(
+      name = "agent",
+      description = "Moves the tensors of one host.",
+      mixinStandardHelpOptions = true,
+      versionProvider = Version.class)
+  static final class AgentCommand implements Callable<Integer> {
+    @Mixin private AgentOptions options = new AgentOptions();
+
+    AgentConfig freeze(Map<String, String> environment) {
+      return options.freeze(environment);
+    }
+
+    @Override
+    public Integer call() throws InterruptedException {
+      AgentConfig config = freeze(System.getenv());
+      Lifetime lifetime = new Lifetime();
+      lifetime.endWithSignals();
+      if (config.exitWithStdin()) {
+        lifetime.endWith(System.in);
+      }
+      lifetime.runUntilEnd(AgentProcess.start(config));
+      return 0;
+    }
   }
 
   /** A planner without an agent. */

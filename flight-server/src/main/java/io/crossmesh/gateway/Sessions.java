@@ -38,14 +38,23 @@ final class Sessions implements AutoCloseable {
                         "the agent sees no process %d on its host; connect by Flight from other hosts and containers."
                             .formatted(pid)));
     long id = add(pid, label);
-    process
-        .onExit()
-        .thenRun(
-            () ->
-                end(
-                    id,
-                    "process %d (%s) ended without closing its channels".formatted(pid, label)));
+    // A process cannot watch itself, and need not.
+    if (pid != ProcessHandle.current().pid()) {
+      endWith(process, id, label);
+    }
     return id;
+  }
+
+  private void endWith(ProcessHandle process, long id, String label) {
+    var _ =
+        process
+            .onExit()
+            .thenRun(
+                () ->
+                    end(
+                        id,
+                        "process %d (%s) ended without closing its channels"
+                            .formatted(process.pid(), label)));
   }
 
   Session get(long id) {

@@ -1,0 +1,150 @@
+package io.crossmesh.agent;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.flight.FlightDoor;
+import io.crossmesh.flight.Hello;
+import io.crossmesh.flight.HostPort;
+import io.crossmesh.flight.PeerAddress;
+import io.crossmesh.flight.Peers;
+import io.crossmesh.gateway.AgentSide;
+import io.crossmesh.gateway.ChannelOpener;
+import io.crossmesh.gateway.GatewayDoor;
+import io.crossmesh.gateway.PlannerGateway;
+import io.crossmesh.json.Json;
+import io.crossmesh.memory.Arena;
+import io.crossmesh.mesh.JsonValue;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import org.apache.arrow.memory.RootAllocator;
+
+/**
+ * One agent with all its parts, wired in the order in which they need each other and closed in the
+ * opposite one.
+ */
+final class AgentProcess implements AutoCloseable {
+  /** The most that Flight's buffers may take, all calls together. */
+  static final DataSize FLIGHT_BUFFERS_MAX = DataSize.parse("1GiB");
+
+  private static final int PEERS_IN_A_REQUEST_MAX = 4096;
+
+  private final ClosingStack parts;
+
+  private AgentProcess(ClosingStack parts) {
+    this.parts = parts;
+  }
+
+  /** Starts everything; the info file is there when this returns. */
+  static AgentProcess start(AgentConfig config) {
+    ClosingStack parts = new ClosingStack();
+    boolean started = false;
+    try {
+      wire(config, parts);
+      started = true;
+      return new AgentProcess(parts);
+    } finally {
+      if (!started) {
+        parts.close();
+      }
+    }
+  }
+
+  private static void wire(AgentConfig config, ClosingStack parts) {
+    long epoch = Epochs.next();
+    PublishedInfo info = new PublishedInfo();
+    PrivateDirectory directory =
+        parts.push(PrivateDirectory.create(config.arenaDirectory(), config.name()));
+    Arena arena =
+        parts.push(Arena.create(directory.path().resolve("arena"), config.arena().bytes()));
+    RootAllocator allocator = parts.push(new RootAllocator(FLIGHT_BUFFERS_MAX.bytes()));
+    Engine engine = parts.push(Engines.start(config, epoch, arena));
+    Peers peers =
+        parts.push(
+            new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
+    PeerWatch watch = parts.push(new PeerWatch(peers, config.peers()));
+    FlightDoor flight =
+        parts.push(
+            FlightDoor.open(
+                new FlightDoor.Settings(
+                    config.name(),
+                    config.bind(),
+                    config.flightPort(),
+                    config.token()::matches,
+                    () -> hello(config, info.get()),
+                    engine::status),
+                allocator,
+                arena,
+                peers,
+                engine::open));
+    PlannerGateway entryPoint =
+        parts.push(PlannerGateway.of(info::publicly, new Side(engine, watch)));
+    Token gatewayToken = Token.generate();
+    GatewayDoor gateway = parts.push(GatewayDoor.open(entryPoint, gatewayToken.reveal()));
+    AgentInfo agent =
+        new AgentInfo(
+            config.name(),
+            epoch,
+            new AgentInfo.Gateway(gateway.port(), gatewayToken),
+            Optional.of(new AgentInfo.Flight(config.bind(), flight.port(), config.token())),
+            Optional.of(new AgentInfo.SharedMemory(arena.file(), arena.budget())),
+            engine.transport());
+    info.set(agent);
+    watch.start();
+    parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
+  }
+
+  private static Hello hello(AgentConfig config, AgentInfo info) {
+    Optional<String> address =
+        info.transport() instanceof AgentInfo.TransportInfo.Available transport
+            ? Optional.of(transport.address())
+            : Optional.empty();
+    return new Hello(
+        info.name(), info.epoch(), address, config.infoFile().toAbsolutePath().toString());
+  }
+
+  @Override
+  public void close() {
+    parts.close();
+  }
+
+  private record Side(Engine engine, PeerWatch watch) implements AgentSide {
+    @Override
+    public ChannelOpener channels() {
+      return engine::open;
+    }
+
+    @Override
+    public ObjectNode join(JsonValue peers) {
+      List<PeerAddress> addresses = new ArrayList<>();
+      for (JsonValue peer : peers.items(PEERS_IN_A_REQUEST_MAX)) {
+        peer.allow(Set.of("name", "address"));
+        addresses.add(address(peer));
+      }
+      ObjectNode answer = Json.object();
+      var known = answer.putArray("peers");
+      for (Hello hello : watch.join(addresses)) {
+        known
+            .addObject()
+            .put("name", hello.name())
+            .put("epoch", hello.epoch())
+            .put("transport_address", hello.transportAddress().orElse(null));
+      }
+      return answer;
+    }
+
+    private static PeerAddress address(JsonValue peer) {
+      String text = peer.get("address").text();
+      try {
+        return new PeerAddress(peer.get("name").text(), HostPort.parse(text));
+      } catch (IllegalArgumentException e) {
+        throw Json.bad("the address of '%s': %s".formatted(peer.get("name").text(), e.getMessage()));
+      }
+    }
+
+    @Override
+    public ObjectNode status() {
+      return engine.status();
+    }
+  }
+}

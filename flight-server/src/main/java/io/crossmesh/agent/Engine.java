@@ -1,0 +1,62 @@
+package io.crossmesh.agent;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.json.Json;
+import io.crossmesh.memory.Arena;
+import io.crossmesh.transfer.ChannelHandle;
+import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.Participant;
+import io.crossmesh.transfer.PeerSpec;
+import java.util.List;
+
+/** The transfer engine of an agent, or the reason why it has none. */
+interface Engine extends AutoCloseable {
+  /** How peers reach it, or why they cannot. */
+  AgentInfo.TransportInfo transport();
+
+  ChannelHandle open(ChannelOpen request, Participant participant);
+
+  void setPeers(List<PeerSpec> peers);
+
+  ObjectNode status();
+
+  @Override
+  void close();
+
+  /** No transport: planning and Flight work, channels are refused with the reason. */
+  record Missing(String host, long epoch, Arena arena, String reason) implements Engine {
+    @Override
+    public AgentInfo.TransportInfo transport() {
+      return new AgentInfo.TransportInfo.Missing(reason);
+    }
+
+    @Override
+    public ChannelHandle open(ChannelOpen request, Participant participant) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "agent '%s' has no transport for channel '%s': %s."
+              .formatted(host, request.name(), reason));
+    }
+
+    @Override
+    public void setPeers(List<PeerSpec> peers) {
+      // Nobody to tell.
+    }
+
+    @Override
+    public ObjectNode status() {
+      ObjectNode json = Json.object().put("host", host).put("epoch", epoch);
+      json.putArray("peers");
+      json.putArray("channels");
+      json.putObject("arena").put("used", arena.used()).put("budget", arena.budget());
+      return json;
+    }
+
+    @Override
+    public void close() {
+      // Nothing was started.
+    }
+  }
+}

@@ -1,0 +1,81 @@
+package io.crossmesh.agent;
+
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.Hello;
+import io.crossmesh.flight.PeerAddress;
+import io.crossmesh.flight.Peers;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Keeps asking the agents on this agent's list who they are: at the start none of them need be up, and
+ * one that was started again is known by its new epoch soon after.
+ */
+final class PeerWatch implements AutoCloseable {
+  static final long PERIOD_MILLIS = 2_000;
+
+  private static final Logger LOG = LoggerFactory.getLogger(PeerWatch.class);
+
+  private final Peers peers;
+  private final Map<String, PeerAddress> watched = new LinkedHashMap<>();
+  private final ScheduledExecutorService thread =
+      Executors.newSingleThreadScheduledExecutor(
+          Thread.ofPlatform().name("peer-watch").daemon(true).factory());
+
+  PeerWatch(Peers peers, List<PeerAddress> configured) {
+    this.peers = peers;
+    watch(configured);
+  }
+
+  void start() {
+    var _ =
+        thread.scheduleWithFixedDelay(this::askAll, 0, PERIOD_MILLIS, TimeUnit.MILLISECONDS);
+  }
+
+  /** Asks agents now, and from now on. */
+  List<Hello> join(List<PeerAddress> addresses) {
+    List<Hello> hellos = peers.join(addresses);
+    watch(addresses);
+    return hellos;
+  }
+
+  private void watch(List<PeerAddress> addresses) {
+    synchronized (watched) {
+      addresses.forEach(address -> watched.put(address.name(), address));
+    }
+  }
+
+  private void askAll() {
+    List<PeerAddress> all;
+    synchronized (watched) {
+      all = List.copyOf(watched.values());
+    }
+    for (PeerAddress peer : all) {
+      try {
+        peers.join(List.of(peer));
+      } catch (CrossmeshException e) {
+        LOG.debug("'{}' is not there: {}", peer.name(), e.getMessage());
+      } catch (RuntimeException e) {
+        LOG.warn("asking '{}' failed", peer.name(), e);
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    thread.shutdownNow();
+    try {
+      if (!thread.awaitTermination(1, TimeUnit.SECONDS)) {
+        LOG.debug("a question to a peer has not ended");
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+}

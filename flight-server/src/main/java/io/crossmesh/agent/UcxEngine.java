@@ -1,0 +1,113 @@
+package io.crossmesh.agent;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Arena;
+import io.crossmesh.transfer.ChannelHandle;
+import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.EngineOptions;
+import io.crossmesh.transfer.OwnerThread;
+import io.crossmesh.transfer.Participant;
+import io.crossmesh.transfer.PeerSpec;
+import io.crossmesh.transfer.TransferEngine;
+import io.crossmesh.transfer.ucx.UcxLibrary;
+import io.crossmesh.transfer.ucx.UcxOptions;
+import io.crossmesh.transfer.ucx.UcxTransport;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/** The engine over UCX, on its owner thread; large plans are made on another one. */
+final class UcxEngine implements Engine {
+  private static final long STATUS_SECONDS_MAX = 5;
+
+  private final UcxLibrary.Version version;
+  private final UcxTransport transport;
+  private final TransferEngine engine;
+  private final OwnerThread owner;
+  private final ExecutorService planning;
+
+  private UcxEngine(
+      UcxLibrary.Version version,
+      UcxTransport transport,
+      TransferEngine engine,
+      OwnerThread owner,
+      ExecutorService planning) {
+    this.version = version;
+    this.transport = transport;
+    this.engine = engine;
+    this.owner = owner;
+    this.planning = planning;
+  }
+
+  static UcxEngine start(
+      AgentConfig config, long epoch, Arena arena, UcxLibrary.Version version) {
+    ExecutorService planning =
+        Executors.newSingleThreadExecutor(
+            Thread.ofPlatform().name("planning").daemon(true).factory());
+    UcxTransport transport = new UcxTransport(UcxOptions.bind(config.bind()));
+    boolean started = false;
+    try {
+      TransferEngine engine =
+          new TransferEngine(
+              config.name(),
+              epoch,
+              System::nanoTime,
+              transport,
+              arena,
+              EngineOptions.defaults().withPlanning(planning));
+      OwnerThread owner =
+          new OwnerThread(engine, transport::wakeup, "transfer", OwnerThread.SPINS).start();
+      started = true;
+      return new UcxEngine(version, transport, engine, owner, planning);
+    } finally {
+      if (!started) {
+        planning.shutdownNow();
+      }
+    }
+  }
+
+  @Override
+  public AgentInfo.TransportInfo transport() {
+    return new AgentInfo.TransportInfo.Available("ucx", transport.address(), version.toString());
+  }
+
+  @Override
+  public ChannelHandle open(ChannelOpen request, Participant participant) {
+    return engine.open(request, participant);
+  }
+
+  @Override
+  public void setPeers(List<PeerSpec> peers) {
+    engine.setPeers(peers);
+  }
+
+  @Override
+  public ObjectNode status() {
+    try {
+      return StatusJson.of(engine.status().get(STATUS_SECONDS_MAX, TimeUnit.SECONDS));
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw unavailable(e);
+    } catch (ExecutionException | TimeoutException e) {
+      throw unavailable(e);
+    }
+  }
+
+  private static CrossmeshException unavailable(Exception e) {
+    return new CrossmeshException(
+        Code.AGENT_UNAVAILABLE,
+        "the transfer engine does not answer (%s); look at the agent's log.".formatted(e),
+        e);
+  }
+
+  @Override
+  public void close() {
+    owner.close();
+    planning.shutdownNow();
+  }
+}

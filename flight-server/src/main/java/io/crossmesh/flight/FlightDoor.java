@@ -1,0 +1,134 @@
+package io.crossmesh.flight;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Arena;
+import java.io.IOException;
+import java.util.Optional;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import org.apache.arrow.flight.FlightServer;
+import org.apache.arrow.flight.Location;
+import org.apache.arrow.memory.BufferAllocator;
+
+/**
+ * The Flight endpoint of an agent. Every call needs the bearer token. Calls run on virtual threads: an
+ * agent that waits for others in one call always has a thread for theirs.
+ */
+public final class FlightDoor implements AutoCloseable {
+  /** The largest message, so one batch of a tile; larger ones are refused with this number. */
+  static final int MESSAGE_BYTES_MAX = 256 << 20;
+
+  private static final long END_SECONDS_MAX = 2;
+
+  private final FlightServer server;
+  private final ExecutorService calls;
+  private final TensorStore store;
+  private final Reshards reshards;
+
+  private FlightDoor(
+      FlightServer server, ExecutorService calls, TensorStore store, Reshards reshards) {
+    this.server = server;
+    this.calls = calls;
+    this.store = store;
+    this.reshards = reshards;
+  }
+
+  /**
+   * What the endpoint needs.
+   *
+   * @param host this agent's name
+   * @param bind the address to listen on
+   * @param port 0 for any
+   * @param token whether a presented token is right
+   * @param hello who this agent is
+   * @param status its state in numbers
+   */
+  public record Settings(
+      String host,
+      String bind,
+      int port,
+      Predicate<String> token,
+      Supplier<Hello> hello,
+      Supplier<ObjectNode> status) {}
+
+  /** Opens the door; it answers when this returns. */
+  public static FlightDoor open(
+      Settings settings, BufferAllocator allocator, Arena arena, Peers peers, Channels channels) {
+    TensorStore store = new TensorStore(settings.host());
+    Catalog catalog = new Catalog(store, peers);
+    Reshards reshards = new Reshards(settings.host(), store, catalog, peers, arena, channels);
+    ExecutorService calls =
+        Executors.newThreadPerTaskExecutor(Thread.ofVirtual().name("flight-", 0).factory());
+    OwnLocation own = new OwnLocation();
+    TensorProducer producer =
+        new TensorProducer(
+            allocator,
+            catalog,
+            new SliceReader(settings.host(), store, peers),
+            new PutReader(settings.host(), store, arena),
+            new Actions(settings.hello(), settings.status(), store, catalog, reshards),
+            host ->
+                host.equals(settings.host())
+                    ? Optional.of(own.get())
+                    : peers
+                        .address(host)
+                        .map(door -> Location.forGrpcInsecure(door.host(), door.port())));
+    FlightServer server =
+        FlightServer.builder(
+                allocator, Location.forGrpcInsecure(settings.bind(), settings.port()), producer)
+            .headerAuthenticator(new BearerAuthenticator(settings.token()))
+            .maxInboundMessageSize(MESSAGE_BYTES_MAX)
+            .executor(calls)
+            .build();
+    try {
+      server.start();
+    } catch (IOException e) {
+      calls.shutdownNow();
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "the Flight door cannot open on %s:%d (%s); choose another --bind or --flight-port."
+              .formatted(settings.bind(), settings.port(), e),
+          e);
+    }
+    own.set(Location.forGrpcInsecure(settings.bind(), server.getPort()));
+    return new FlightDoor(server, calls, store, reshards);
+  }
+
+  /** The port it listens on. */
+  public int port() {
+    return server.getPort();
+  }
+
+  @Override
+  public void close() {
+    reshards.close();
+    server.shutdown();
+    try {
+      if (!server.awaitTermination(END_SECONDS_MAX, TimeUnit.SECONDS)) {
+        server.close();
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    calls.shutdownNow();
+    store.close();
+  }
+
+  /** This agent's own door, known once it is open. */
+  private static final class OwnLocation {
+    private volatile Location location = Location.reuseConnection();
+
+    Location get() {
+      return location;
+    }
+
+    void set(Location known) {
+      location = known;
+    }
+  }
+}

@@ -1,0 +1,52 @@
+package io.crossmesh.flight;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.mesh.JsonValue;
+import java.util.Optional;
+
+/**
+ * How agents, and clients on an agent's host, get to know an agent.
+ *
+ * @param name the host's name in meshes
+ * @param epoch this life of it
+ * @param transportAddress where its transport listens, if it has one
+ * @param infoFile its private file, for clients that find it on their own host
+ */
+public record Hello(
+    String name, long epoch, Optional<String> transportAddress, String infoFile) {
+  /** The version of what agents say to each other; another one is refused. */
+  public static final int PROTOCOL = 1;
+
+  static ObjectNode request() {
+    return Requests.versioned().put("protocol", PROTOCOL);
+  }
+
+  ObjectNode answer() {
+    ObjectNode json =
+        request().put("name", name).put("epoch", epoch).put("info_file", infoFile);
+    return json.put("transport_address", transportAddress.orElse(null));
+  }
+
+  /** Reads the answer of the agent at an address. */
+  static Hello read(JsonValue json, HostPort from) {
+    checkProtocol(json, "the agent at " + from);
+    return new Hello(
+        json.get("name").text(),
+        json.get("epoch").integer(1, Long.MAX_VALUE),
+        json.find("transport_address").map(JsonValue::text),
+        json.get("info_file").text());
+  }
+
+  /** Refuses another version of the protocol, naming both. */
+  static void checkProtocol(JsonValue json, String who) {
+    long theirs = json.get("protocol").integer(0, Long.MAX_VALUE);
+    if (theirs != PROTOCOL) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "%s speaks version %d of the protocol, this agent version %d; run one version of crossmesh on all hosts."
+              .formatted(who, theirs, PROTOCOL));
+    }
+  }
+}

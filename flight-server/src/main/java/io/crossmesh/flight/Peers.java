@@ -1,0 +1,166 @@
+package io.crossmesh.flight;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.transfer.PeerSpec;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+import org.apache.arrow.memory.BufferAllocator;
+
+/**
+ * The other agents of the cluster. Each is asked who it is ({@link Hello}) before it is known; the
+ * transfer engine is told whenever an agent, or a new life of one, becomes known.
+ */
+public final class Peers implements AutoCloseable {
+  static final int PEERS_MAX = 4096;
+  private static final Duration HELLO_LIMIT = Duration.ofSeconds(5);
+
+  private final String self;
+  private final BufferAllocator allocator;
+  private final String token;
+  private final Consumer<List<PeerSpec>> engine;
+  private final Map<String, Peer> peers = new LinkedHashMap<>();
+  private boolean closed;
+
+  record Peer(Hello hello, PeerClient client) {}
+
+  /**
+   * @param self this agent's name, which is skipped where peers are listed
+   * @param token opens the other agents' doors
+   * @param engine takes all known peers at once
+   */
+  public Peers(
+      String self, BufferAllocator allocator, String token, Consumer<List<PeerSpec>> engine) {
+    this.self = self;
+    this.allocator = allocator;
+    this.token = token;
+    this.engine = engine;
+  }
+
+  /**
+   * Asks agents who they are and makes them known; those known before stay.
+   *
+   * @return what each said, in the order of the list, without this agent itself
+   * @throws CrossmeshException if one cannot be reached, is another agent or of another version; then
+   *     those before it in the list are known
+   */
+  public List<Hello> join(List<PeerAddress> addresses) {
+    List<Hello> hellos = new ArrayList<>();
+    for (PeerAddress address : addresses) {
+      if (!address.name().equals(self)) {
+        hellos.add(meet(address));
+      }
+    }
+    return hellos;
+  }
+
+  private Hello meet(PeerAddress peer) {
+    PeerClient client = clientFor(peer);
+    boolean kept = false;
+    try {
+      Hello hello =
+          Hello.read(
+              client.action(Actions.HELLO, Hello.request(), HELLO_LIMIT), peer.address());
+      if (!hello.name().equals(peer.name())) {
+        throw new CrossmeshException(
+            Code.AGENT_UNAVAILABLE,
+            "the agent at %s is '%s', not '%s'; correct the list of peers."
+                .formatted(peer.address(), hello.name(), peer.name()));
+      }
+      kept = keep(hello, client);
+      return hello;
+    } finally {
+      if (!kept) {
+        closeUnknown(client);
+      }
+    }
+  }
+
+  private synchronized PeerClient clientFor(PeerAddress peer) {
+    Peer known = peers.get(peer.name());
+    return known != null && known.client().address().equals(peer.address())
+        ? known.client()
+        : new PeerClient(allocator, peer.address(), token);
+  }
+
+  private boolean keep(Hello hello, PeerClient client) {
+    Peer before;
+    synchronized (this) {
+      if (closed) {
+        return false;
+      }
+      if (peers.size() >= PEERS_MAX && !peers.containsKey(hello.name())) {
+        throw new CrossmeshException(
+            Code.AGENT_UNAVAILABLE, "a cluster has at most %d agents.".formatted(PEERS_MAX));
+      }
+      before = peers.put(hello.name(), new Peer(hello, client));
+      if (before == null || !before.hello().equals(hello)) {
+        engine.accept(specs());
+      }
+    }
+    if (before != null && before.client() != client) {
+      before.client().close();
+    }
+    return true;
+  }
+
+  private List<PeerSpec> specs() {
+    List<PeerSpec> specs = new ArrayList<>();
+    for (Peer peer : peers.values()) {
+      peer.hello()
+          .transportAddress()
+          .ifPresent(
+              address ->
+                  specs.add(new PeerSpec(peer.hello().name(), peer.hello().epoch(), address)));
+    }
+    return specs;
+  }
+
+  private void closeUnknown(PeerClient client) {
+    boolean known;
+    synchronized (this) {
+      known = peers.values().stream().anyMatch(peer -> peer.client() == client);
+    }
+    if (!known) {
+      client.close();
+    }
+  }
+
+  /** All known agents, for asking each of them. */
+  synchronized List<Peer> all() {
+    return List.copyOf(peers.values());
+  }
+
+  /** Where a known agent's Flight door is. */
+  synchronized Optional<HostPort> address(String host) {
+    return Optional.ofNullable(peers.get(host)).map(peer -> peer.client().address());
+  }
+
+  /** The client of an agent that has to be known. */
+  synchronized PeerClient client(String host) {
+    Peer peer = peers.get(host);
+    if (peer == null) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "agent '%s' does not know host '%s', only %s; start it with --peer %s=HOST:PORT, or join it."
+              .formatted(self, host, peers.keySet(), host));
+    }
+    return peer.client();
+  }
+
+  @Override
+  public void close() {
+    List<Peer> left;
+    synchronized (this) {
+      closed = true;
+      left = List.copyOf(peers.values());
+      peers.clear();
+    }
+    left.forEach(peer -> peer.client().close());
+  }
+}

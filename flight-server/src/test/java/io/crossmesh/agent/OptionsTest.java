@@ -1,0 +1,148 @@
+package io.crossmesh.agent;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.HostPort;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+class OptionsTest {
+  private static final String TOKEN = "a-token-of-the-tests";
+
+  @TempDir Path directory;
+
+  @ParameterizedTest
+  @CsvSource({"1GiB,1073741824", "64MiB,67108864", "1.5KiB,1536", "2GB,2000000000", "4096,4096"})
+  void sizesAreReadAsPeopleWriteThem(String text, long bytes) {
+    assertThat(DataSize.parse(text).bytes()).isEqualTo(bytes);
+    assertThat(DataSize.parse(DataSize.parse(text).toString()).bytes()).isEqualTo(bytes);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "GiB", "-1MiB", "1.5", "1XB", "9999999999TiB"})
+  void otherSizesAreRefused(String text) {
+    assertThatIllegalArgumentException().isThrownBy(() -> DataSize.parse(text));
+  }
+
+  @Test
+  void addressesAreHostAndPort() {
+    assertThat(HostPort.parse("127.0.0.1:4711")).isEqualTo(new HostPort("127.0.0.1", 4711));
+    assertThat(HostPort.parse("[::1]:1").toString()).isEqualTo("[::1]:1");
+    for (String wrong : new String[] {"", "a", "a:", ":1", "a:0", "a:65536", "::1:5", "a:b"}) {
+      assertThatIllegalArgumentException().as(wrong).isThrownBy(() -> HostPort.parse(wrong));
+    }
+  }
+
+  @Test
+  void defaultsAreThoseOfTheHelp() {
+    AgentConfig config = parse("--name", "a", "--info-file", "x", "--arena-dir", directory.toString());
+    assertThat(config.bind()).isEqualTo("127.0.0.1");
+    assertThat(config.flightPort()).isZero();
+    assertThat(config.arena()).isEqualTo(DataSize.parse("1GiB"));
+    assertThat(config.transport()).isEqualTo(AgentConfig.TransportKind.UCX);
+    assertThat(config.peers()).isEmpty();
+    assertThat(config.exitWithStdin()).isFalse();
+    assertThat(config.token().matches(TOKEN)).isTrue();
+  }
+
+  @Test
+  void theFileGivesWhatTheCommandLineDoesNot() throws IOException {
+    Path file = directory.resolve("agent.properties");
+    Files.writeString(
+        file,
+        "name = a\narena = 8MiB\npeer = b=127.0.0.1:1,c=127.0.0.1:2\ntransport = none\narena-dir="
+            + directory);
+    AgentConfig config =
+        parse("--config", file.toString(), "--arena", "16MiB", "--info-file", "x");
+    assertThat(config.name()).isEqualTo("a");
+    assertThat(config.arena()).isEqualTo(DataSize.parse("16MiB"));
+    assertThat(config.transport()).isEqualTo(AgentConfig.TransportKind.NONE);
+    assertThat(config.peers()).extracting(peer -> peer.name()).containsExactly("b", "c");
+  }
+
+  @Test
+  void aMisspeltKeyOfTheFileIsRefusedByName() throws IOException {
+    Path file = directory.resolve("agent.properties");
+    Files.writeString(file, "name=a\narean=8MiB\n");
+    StringWriter errors = new StringWriter();
+    int status =
+        Main.commandLine()
+            .setErr(new PrintWriter(errors))
+            .execute("agent", "--config", file.toString(), "--info-file", "x");
+    assertThat(status).isEqualTo(2);
+    assertThat(errors.toString()).contains("arean");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "--name,../x",
+    "--name,''",
+    "--flight-port,70000",
+    "--arena,4KiB",
+    "--arena-dir,/no/such/directory",
+  })
+  void whatCannotBeIsRefusedBeforeAnythingStarts(String option, String value) {
+    assertThatThrownBy(
+            () ->
+                parse(
+                    "--name", "a", "--info-file", "x", "--arena-dir", directory.toString(), option,
+                    value))
+        .isInstanceOf(CrossmeshException.class);
+  }
+
+  @Test
+  void aTokenComesFromTheEnvironmentElseTheFileElseIsMade() throws IOException {
+    Path file = directory.resolve("token");
+    Files.writeString(file, "token-from-a-file\n");
+    String[] line = {
+      "--name", "a", "--info-file", "x", "--arena-dir", directory.toString(), "--token-file",
+      file.toString()
+    };
+    assertThat(parse(Map.of(), line).token().matches("token-from-a-file")).isTrue();
+    assertThat(parse(line).token().matches(TOKEN)).isTrue();
+    AgentConfig made =
+        parse(Map.of(), "--name", "a", "--info-file", "x", "--arena-dir", directory.toString());
+    assertThat(made.token().reveal()).hasSize(64);
+    assertThat(made.toString()).doesNotContain(made.token().reveal());
+  }
+
+  @Test
+  void aWeakTokenIsRefused() {
+    assertThatThrownBy(
+            () ->
+                parse(
+                    Map.of(AgentOptions.TOKEN_VARIABLE, "short"),
+                    "--name", "a", "--info-file", "x", "--arena-dir", directory.toString()))
+        .isInstanceOfSatisfying(
+            CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AUTH));
+  }
+
+  private AgentConfig parse(String... line) {
+    return parse(Map.of(AgentOptions.TOKEN_VARIABLE, TOKEN), line);
+  }
+
+  private static AgentConfig parse(Map<String, String> environment, String... line) {
+    CommandLine main = Main.commandLine();
+    CommandLine agent = main.getSubcommands().get("agent");
+    agent.setOverwrittenOptionsAllowed(true);
+    main.parseArgs(
+        Stream.concat(Stream.of("agent"), Arrays.stream(line)).toArray(String[]::new));
+    return agent.<Main.AgentCommand>getCommand().freeze(environment);
+  }
+}

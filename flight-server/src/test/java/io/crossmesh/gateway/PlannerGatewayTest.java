@@ -1,0 +1,229 @@
+package io.crossmesh.gateway;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.Code;
+import io.crossmesh.json.Json;
+import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.Side;
+import java.io.IOException;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(60)
+class PlannerGatewayTest {
+  private static final String REQUEST =
+      """
+      {"v":1,"meshes":[{"shape":[2],"axis_names":[],"devices":[["a",0],["b",0]]},
+                       {"shape":[2],"axis_names":[],"devices":[["c",0],["d",0]]}],
+       "layouts":[{"mesh":0,"spec":[[0],[]]},{"mesh":1,"spec":[[],[0]]}],
+       "tensors":[{"key":"w","shape":[8,8],"dtype":"float32","src":0,"dst":1}],
+       "topology":null,"strategy":"auto","order":"size"}
+      """;
+
+  private static final String CHANNEL =
+      """
+      {"name":"act","side":"src",
+       "meshes":[{"shape":[2],"axis_names":[],"devices":[["a",0],["a",1]]}],
+       "layouts":[{"mesh":0,"spec":[[0],[]]}],
+       "tensors":[{"key":"w","shape":[8,8],"dtype":"float32","layout":0}],
+       "devices":[0,1],"depth":4,"timeout":2.5,"strategy":null,"order":"size","topology":null}
+      """;
+
+  private final FakeEngine engine = new FakeEngine();
+  private final PlannerGateway gateway =
+      PlannerGateway.of(() -> Json.object().put("name", "a"), new FakeAgent(engine));
+  private final PlannerGateway planner =
+      PlannerGateway.planningOnly(() -> Json.object().put("name", "planner"));
+
+  @Test
+  void aPlanIsKeptUntilItIsReleased() throws IOException {
+    JsonNode plan = ok(planner.plan(REQUEST));
+    assertThat(plan.path("digest").textValue()).hasSize(64);
+    assertThat(plan.path("moves").intValue()).isPositive();
+    assertThat(plan.path("bytes_sent").path("a").longValue()).isEqualTo(128);
+    long id = plan.path("id").longValue();
+    String document = ok(planner.planJson(id)).textValue();
+    assertThat(ok(planner.planExplain(id)).textValue()).contains("float32");
+    JsonNode again = ok(planner.planLoad(document));
+    assertThat(again.path("digest")).isEqualTo(plan.path("digest"));
+    assertThat(again.path("id")).isNotEqualTo(plan.path("id"));
+    ok(planner.planRelease(id));
+    assertThat(error(planner.planJson(id))).isEqualTo("CrossmeshError");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "{", "[]", "{\"v\":2}", "null"})
+  void whatIsNoRequestIsALayoutError(String document) throws IOException {
+    assertThat(error(planner.plan(document))).isEqualTo("LayoutError");
+    assertThat(error(planner.planLoad(document))).isEqualTo("LayoutError");
+  }
+
+  @Test
+  void aForgedPlanIsRefused() throws IOException {
+    String document = ok(planner.planJson(planOf(planner))).textValue();
+    String forged = document.replaceFirst("\"sender\":0", "\"sender\":1");
+    assertThat(forged).isNotEqualTo(document);
+    assertThat(error(planner.planLoad(forged))).isEqualTo("LayoutError");
+  }
+
+  @Test
+  void aPlannerRefusesWhatNeedsAnAgent() throws IOException {
+    assertThat(error(planner.openSession(ProcessHandle.current().pid(), "x")))
+        .isEqualTo("AgentUnavailable");
+    assertThat(error(planner.join("[]"))).isEqualTo("AgentUnavailable");
+    assertThat(error(planner.status())).isEqualTo("AgentUnavailable");
+  }
+
+  @Test
+  void aChannelIsOpenedAsTheDocumentSays() throws IOException {
+    long session = session();
+    JsonNode channel = ok(gateway.openChannel(session, CHANNEL));
+    assertThat(channel.path("channel").longValue()).isEqualTo(1);
+    ChannelOpen request = engine.requests.getFirst();
+    assertThat(request.name()).isEqualTo("act");
+    assertThat(request.side()).isEqualTo(Side.SRC);
+    assertThat(request.devices()).containsExactly(0, 1);
+    assertThat(request.depth()).isEqualTo(4);
+    assertThat(request.timeoutNanos()).isEqualTo(TimeUnit.MILLISECONDS.toNanos(2500));
+    assertThat(request.strategy()).isEmpty();
+    assertThat(request.order()).isPresent();
+    assertThat(request.owner()).contains("process " + ProcessHandle.current().pid());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "\"side\":\"up\"",
+        "\"depth\":0",
+        "\"depth\":1000000",
+        "\"timeout\":-1",
+        "\"devices\":[-1]",
+        "\"order\":\"search\"",
+        "\"surplus\":1,\"order\":null"
+      })
+  void aChannelThatCannotBeIsALayoutError(String field) throws IOException {
+    String name = field.substring(0, field.indexOf(':'));
+    String pattern =
+        name.equals("\"surplus\"") ? "\"order\":\"size\"" : name + ":(\\[[^\\]]*\\]|\"[^\"]*\"|[^,}]*)";
+    assertThat(error(gateway.openChannel(session(), CHANNEL.replaceFirst(pattern, field))))
+        .isEqualTo("LayoutError");
+    assertThat(engine.requests).isEmpty();
+  }
+
+  @Test
+  void callsReachTheEngineAndEventsTheSession() throws IOException {
+    long session = session();
+    ok(gateway.openChannel(session, CHANNEL));
+    ok(gateway.send(session, 1, 5, 2));
+    ok(gateway.recv(session, 1, 6));
+    ok(gateway.cancel(session, 1, 7, "TransferCancelled", "why"));
+    assertThat(engine.calls)
+        .containsExactly("send 5 2", "recv 6", "cancel 7 TRANSFER_CANCELLED why");
+    engine.participants.getFirst().onSent(5, 2);
+    engine.participants.getFirst().onDelivered(5);
+    engine.participants.getFirst().onReceived(6, 99, 4096, false);
+    engine.participants.getFirst().onStepFailed(7, Code.TRANSFER_CANCELLED, "why");
+    assertThat(ok(gateway.nextEvents(session, 0)).path("events").toString())
+        .isEqualTo(
+            "[{\"e\":\"sent\",\"channel\":1,\"step\":5,\"set\":2},"
+                + "{\"e\":\"delivered\",\"channel\":1,\"step\":5},"
+                + "{\"e\":\"received\",\"channel\":1,\"step\":6,\"receipt\":99,\"base\":4096,\"copy\":false},"
+                + "{\"e\":\"step_failed\",\"channel\":1,\"step\":7,\"code\":\"TransferCancelled\",\"message\":\"why\"}]");
+  }
+
+  @Test
+  void aReceiptIsReleasedAfterTheChannelsEnd() throws IOException {
+    long session = session();
+    ok(gateway.openChannel(session, CHANNEL));
+    engine.participants.getFirst().onReceived(6, 99, 4096, false);
+    engine.participants.getFirst().onClosed();
+    ok(gateway.release(session, 1, 99));
+    assertThat(engine.calls).containsExactly("release 99");
+    assertThat(error(gateway.recv(session, 1, 7))).isEqualTo("CrossmeshError");
+  }
+
+  @Test
+  void stepsThatNobodyCollectsAreLimited() throws IOException {
+    long session = session();
+    ok(gateway.openChannel(session, CHANNEL));
+    for (int step = 0; step < Session.STEPS_MAX; step++) {
+      gateway.recv(session, 1, step);
+    }
+    assertThat(error(gateway.recv(session, 1, Session.STEPS_MAX))).isEqualTo("CrossmeshError");
+    engine.participants.getFirst().onReceived(0, 1, 0, false);
+    ok(gateway.nextEvents(session, 0));
+    ok(gateway.recv(session, 1, Session.STEPS_MAX));
+  }
+
+  @Test
+  void aClosedSessionGivesEverythingBack() throws IOException {
+    long session = session();
+    ok(gateway.openChannel(session, CHANNEL));
+    ok(gateway.closeSession(session));
+    assertThat(engine.calls).singleElement().asString().startsWith("gone ");
+    assertThat(error(gateway.nextEvents(session, 0))).isEqualTo("TransferCancelled");
+  }
+
+  @Test
+  void aProcessThatEndsTakesItsSessionWithIt() throws Exception {
+    Process process = new ProcessBuilder("cat").start();
+    long session =
+        ok(gateway.openSession(process.pid(), "cat")).path("session").longValue();
+    ok(gateway.openChannel(session, CHANNEL));
+    process.getOutputStream().close();
+    process.waitFor();
+    // The queue's end wakes whoever waits for events; that is how the session's end shows.
+    while (gateway.nextEvents(session, 100).contains("\"ok\"")) {
+      Thread.onSpinWait();
+    }
+    assertThat(engine.calls).singleElement().asString().contains("process " + process.pid());
+  }
+
+  @Test
+  void aSessionOfNoProcessIsRefused() throws IOException {
+    assertThat(error(gateway.openSession(Integer.MAX_VALUE, "x"))).isEqualTo("AgentUnavailable");
+  }
+
+  private long session() throws IOException {
+    return ok(gateway.openSession(ProcessHandle.current().pid(), "test"))
+        .path("session")
+        .longValue();
+  }
+
+  private static long planOf(PlannerGateway planner) throws IOException {
+    return ok(planner.plan(REQUEST)).path("id").longValue();
+  }
+
+  private static JsonNode ok(String envelope) throws JsonProcessingException {
+    JsonNode json = new ObjectMapper().readTree(envelope);
+    assertThat(json.has("ok")).as(envelope).isTrue();
+    return json.path("ok");
+  }
+
+  private static String error(String envelope) throws JsonProcessingException {
+    JsonNode error = new ObjectMapper().readTree(envelope).path("error");
+    assertThat(error.path("message").textValue()).as(envelope).isNotBlank();
+    return error.path("code").textValue();
+  }
+
+  private record FakeAgent(ChannelOpener channels) implements AgentSide {
+    @Override
+    public ObjectNode join(JsonValue peers) {
+      return Json.object();
+    }
+
+    @Override
+    public ObjectNode status() {
+      return Json.object();
+    }
+  }
+}
