@@ -60,8 +60,7 @@ final class AgentProcess implements AutoCloseable {
     RootAllocator allocator = parts.push(new RootAllocator(FLIGHT_BUFFERS_MAX.bytes()));
     Engine engine = parts.push(Engines.start(config, epoch, arena));
     Peers peers =
-        parts.push(
-            new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
+        parts.push(new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
     PeerWatch watch = parts.push(new PeerWatch(peers, config.peers()));
     FlightDoor flight =
         parts.push(
@@ -138,7 +137,8 @@ final class AgentProcess implements AutoCloseable {
       try {
         return new PeerAddress(peer.get("name").text(), HostPort.parse(text));
       } catch (IllegalArgumentException e) {
-        throw Json.bad("the address of '%s': %s".formatted(peer.get("name").text(), e.getMessage()));
+        throw Json.bad(
+            "the address of '%s': %s".formatted(peer.get("name").text(), e.getMessage()));
       }
     }
 

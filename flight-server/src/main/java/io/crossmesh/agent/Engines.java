@@ -12,8 +12,8 @@ final class Engines {
   private Engines() {}
 
   /**
-   * Starts an engine over UCX, or stands in for it with the reason. A machine without UCX still plans
-   * and serves Flight, so its lack is no failure of the start.
+   * Starts an engine over UCX, or stands in for it with the reason. A machine without UCX still
+   * plans and serves Flight, so its lack is no failure of the start.
    */
   static Engine start(AgentConfig config, long epoch, Arena arena) {
     return switch (config.transport()) {

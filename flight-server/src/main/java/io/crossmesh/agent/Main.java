@@ -14,8 +14,8 @@ import picocli.CommandLine.ParameterException;
 /**
  * The process: {@code agent} moves tensors of one host, {@code planner} only plans.
  *
- * <p>Nothing is printed on standard output except what {@code --help} and {@code --version} ask for;
- * how to reach the process stands in its private info file.
+ * <p>Nothing is printed on standard output except what {@code --help} and {@code --version} ask
+ * for; how to reach the process stands in its private info file.
  */
 @Command(
     name = "crossmesh-agent",
@@ -25,7 +25,6 @@ import picocli.CommandLine.ParameterException;
     synopsisSubcommandLabel = "(agent | planner)",
     subcommands = {Main.AgentCommand.class, Main.PlannerCommand.class})
 public final class Main implements Callable<Integer> {
-
 
   private Main() {}
 

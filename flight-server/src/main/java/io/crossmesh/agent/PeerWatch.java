@@ -14,8 +14,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps asking the agents on this agent's list who they are: at the start none of them need be up, and
- * one that was started again is known by its new epoch soon after.
+ * Keeps asking the agents on this agent's list who they are: at the start none of them need be up,
+ * and one that was started again is known by its new epoch soon after.
  */
 final class PeerWatch implements AutoCloseable {
   static final long PERIOD_MILLIS = 2_000;
@@ -34,8 +34,7 @@ final class PeerWatch implements AutoCloseable {
   }
 
   void start() {
-    var _ =
-        thread.scheduleWithFixedDelay(this::askAll, 0, PERIOD_MILLIS, TimeUnit.MILLISECONDS);
+    var _ = thread.scheduleWithFixedDelay(this::askAll, 0, PERIOD_MILLIS, TimeUnit.MILLISECONDS);
   }
 
   /** Asks agents now, and from now on. */

@@ -44,8 +44,7 @@ final class UcxEngine implements Engine {
     this.planning = planning;
   }
 
-  static UcxEngine start(
-      AgentConfig config, long epoch, Arena arena, UcxLibrary.Version version) {
+  static UcxEngine start(AgentConfig config, long epoch, Arena arena, UcxLibrary.Version version) {
     ExecutorService planning =
         Executors.newSingleThreadExecutor(
             Thread.ofPlatform().name("planning").daemon(true).factory());
@@ -59,7 +58,7 @@ final class UcxEngine implements Engine {
               System::nanoTime,
               transport,
               arena,
-              EngineOptions.defaults().withPlanning(planning));
+              EngineOptions.defaults().withPlanning(planning::execute));
       OwnerThread owner =
           new OwnerThread(engine, transport::wakeup, "transfer", OwnerThread.SPINS).start();
       started = true;

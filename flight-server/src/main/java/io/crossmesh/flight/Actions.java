@@ -71,7 +71,8 @@ final class Actions {
       case DESCRIBE -> catalog.describe(request.find("tensor").map(JsonValue::text));
       case TAKE_PART -> reshards.takePart(request);
       case GIVE_UP -> reshards.giveUp(request);
-      case DROP_HERE -> Requests.versioned().put("dropped", store.drop(request.get("tensor").text()));
+      case DROP_HERE ->
+          Requests.versioned().put("dropped", store.drop(request.get("tensor").text()));
       default ->
           throw org.apache.arrow.flight.CallStatus.UNIMPLEMENTED
               .withDescription(

@@ -8,13 +8,12 @@ import org.apache.arrow.vector.types.TimeUnit;
 import org.apache.arrow.vector.types.pojo.ArrowType;
 
 /**
- * The Arrow type of a column that carries a tensor's elements. Types that Arrow lacks (bfloat16, the
- * 8-bit floats, complex numbers, ...) are FixedSizeBinary of the element's size, so that no client
- * mistakes them for numbers.
+ * The Arrow type of a column that carries a tensor's elements. Types that Arrow lacks (bfloat16,
+ * the 8-bit floats, complex numbers, ...) are FixedSizeBinary of the element's size, so that no
+ * client mistakes them for numbers.
  */
 final class ArrowTypes {
-  private static final Pattern TIME =
-      Pattern.compile("(datetime64|timedelta64)\\[(s|ms|us|ns)\\]");
+  private static final Pattern TIME = Pattern.compile("(datetime64|timedelta64)\\[(s|ms|us|ns)\\]");
 
   private ArrowTypes() {}
 

@@ -5,8 +5,8 @@ import java.util.Iterator;
 import java.util.NoSuchElementException;
 
 /**
- * Cuts a box into bands: sub-boxes in row-major order whose packed bytes, one after the other, are the
- * packed bytes of the box. So a slice of any size streams through a buffer of one band.
+ * Cuts a box into bands: sub-boxes in row-major order whose packed bytes, one after the other, are
+ * the packed bytes of the box. So a slice of any size streams through a buffer of one band.
  *
  * <p>A band is full in the inner dimensions, a range in one dimension, and one index in the outer
  * ones.

@@ -6,8 +6,9 @@ import org.apache.arrow.flight.CallHeaders;
 import org.apache.arrow.flight.auth2.CallHeaderAuthenticator;
 
 /**
- * Lets a call in whose header says {@code authorization: Bearer TOKEN}; every call is asked. Whether
- * the token is right is decided by a predicate that takes the same time for every wrong one.
+ * Lets a call in whose header says {@code authorization: Bearer TOKEN}; every call is asked.
+ * Whether the token is right is decided by a predicate that takes the same time for every wrong
+ * one.
  */
 final class BearerAuthenticator implements CallHeaderAuthenticator {
   private static final String HEADER = "authorization";
@@ -22,8 +23,7 @@ final class BearerAuthenticator implements CallHeaderAuthenticator {
   @Override
   public AuthResult authenticate(CallHeaders headers) {
     String header = headers.get(HEADER);
-    boolean bearer =
-        header != null && header.regionMatches(true, 0, SCHEME, 0, SCHEME.length());
+    boolean bearer = header != null && header.regionMatches(true, 0, SCHEME, 0, SCHEME.length());
     if (!bearer || !token.test(header.substring(SCHEME.length()).strip())) {
       throw StatusBridge.toStatus(
               Code.AUTH,

@@ -48,8 +48,7 @@ final class Catalog {
   List<TensorMeta> list() {
     Map<String, TensorMeta> byName = new LinkedHashMap<>();
     store.list().forEach(meta -> byName.put(meta.name(), meta));
-    askAll(Requests.versioned())
-        .forEach(meta -> byName.putIfAbsent(meta.name(), meta));
+    askAll(Requests.versioned()).forEach(meta -> byName.putIfAbsent(meta.name(), meta));
     return List.copyOf(byName.values());
   }
 

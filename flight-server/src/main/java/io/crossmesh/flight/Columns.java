@@ -20,8 +20,8 @@ final class Columns {
   private Columns() {}
 
   /**
-   * Refuses a column that cannot be meant for elements of this type: it is either the type itself, or
-   * raw bytes.
+   * Refuses a column that cannot be meant for elements of this type: it is either the type itself,
+   * or raw bytes.
    */
   static void check(ArrowType column, DType dtype) {
     ArrowType expected = ArrowTypes.of(dtype);
@@ -43,9 +43,12 @@ final class Columns {
     return switch (column) {
       case BitVector bits -> rows;
       case BaseFixedWidthVector fixed -> (long) rows * fixed.getTypeWidth();
-      case BaseVariableWidthVector variable -> rows == 0 ? 0 : offset(variable, rows) - offset(variable, 0);
-      case BaseLargeVariableWidthVector variable -> rows == 0 ? 0 : offset(variable, rows) - offset(variable, 0);
-      default -> throw Json.bad("a column of type %s carries no elements".formatted(column.getField()));
+      case BaseVariableWidthVector variable ->
+          rows == 0 ? 0 : offset(variable, rows) - offset(variable, 0);
+      case BaseLargeVariableWidthVector variable ->
+          rows == 0 ? 0 : offset(variable, rows) - offset(variable, 0);
+      default ->
+          throw Json.bad("a column of type %s carries no elements".formatted(column.getField()));
     };
   }
 

@@ -13,8 +13,8 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Receives this host's tiles and keeps them where they landed: the set stays with the tensor until it
- * is dropped. Only when the arena has no other set for the channel are they copied.
+ * Receives this host's tiles and keeps them where they landed: the set stays with the tensor until
+ * it is dropped. Only when the arena has no other set for the channel are they copied.
  */
 final class DestinationPart extends Part {
   private final TensorMeta target;
@@ -63,9 +63,7 @@ final class DestinationPart extends Part {
           }
         };
     finish(
-        tiles.stream()
-            .map(tile -> new StoredTile(tile.box(), landed(tile, base), one))
-            .toList());
+        tiles.stream().map(tile -> new StoredTile(tile.box(), landed(tile, base), one)).toList());
   }
 
   private void copy(List<OpenInfo.Tile> tiles, long base, Runnable release) {

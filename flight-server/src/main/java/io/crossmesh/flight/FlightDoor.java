@@ -16,8 +16,8 @@ import org.apache.arrow.flight.Location;
 import org.apache.arrow.memory.BufferAllocator;
 
 /**
- * The Flight endpoint of an agent. Every call needs the bearer token. Calls run on virtual threads: an
- * agent that waits for others in one call always has a thread for theirs.
+ * The Flight endpoint of an agent. Every call needs the bearer token. Calls run on virtual threads:
+ * an agent that waits for others in one call always has a thread for theirs.
  */
 public final class FlightDoor implements AutoCloseable {
   /** The largest message, so one batch of a tile; larger ones are refused with this number. */

@@ -14,8 +14,7 @@ import java.util.Optional;
  * @param transportAddress where its transport listens, if it has one
  * @param infoFile its private file, for clients that find it on their own host
  */
-public record Hello(
-    String name, long epoch, Optional<String> transportAddress, String infoFile) {
+public record Hello(String name, long epoch, Optional<String> transportAddress, String infoFile) {
   /** The version of what agents say to each other; another one is refused. */
   public static final int PROTOCOL = 1;
 
@@ -24,8 +23,7 @@ public record Hello(
   }
 
   ObjectNode answer() {
-    ObjectNode json =
-        request().put("name", name).put("epoch", epoch).put("info_file", infoFile);
+    ObjectNode json = request().put("name", name).put("epoch", epoch).put("info_file", infoFile);
     return json.put("transport_address", transportAddress.orElse(null));
   }
 

@@ -7,7 +7,9 @@ import io.crossmesh.mesh.MeshJson;
 import io.crossmesh.mesh.Sharding;
 import java.util.Set;
 
-/** A layout with its mesh in it: {@code {"mesh": mesh, "spec": [[0], []]}}, or a notation as spec. */
+/**
+ * A layout with its mesh in it: {@code {"mesh": mesh, "spec": [[0], []]}}, or a notation as spec.
+ */
 final class Layouts {
   private Layouts() {}
 

@@ -82,7 +82,9 @@ final class LocalParts implements AutoCloseable {
       }
       return Requests.versioned().put("digest", parts.isEmpty() ? "" : parts.getFirst().digest());
     } finally {
-      end(order.id(), "the reshard of tensor '%s' ended on host '%s'".formatted(source.name(), host));
+      end(
+          order.id(),
+          "the reshard of tensor '%s' ended on host '%s'".formatted(source.name(), host));
     }
   }
 
@@ -125,7 +127,8 @@ final class LocalParts implements AutoCloseable {
 
   private static List<StoredTile> await(ReshardOrder order, List<Part> parts) {
     List<StoredTile> arrived = new ArrayList<>();
-    CompletableFuture<?>[] all = parts.stream().map(Part::done).toArray(CompletableFuture<?>[]::new);
+    CompletableFuture<?>[] all =
+        parts.stream().map(Part::done).toArray(CompletableFuture<?>[]::new);
     boolean complete = false;
     try {
       CompletableFuture<Void> failed = new CompletableFuture<>();

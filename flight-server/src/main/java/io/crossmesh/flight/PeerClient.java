@@ -66,8 +66,7 @@ final class PeerClient implements AutoCloseable {
    */
   boolean slice(byte[] ticket, MemorySegment out) {
     try {
-      FlightStream stream =
-          client.getStream(new Ticket(ticket), credentials, timeout(SLICE_LIMIT));
+      FlightStream stream = client.getStream(new Ticket(ticket), credentials, timeout(SLICE_LIMIT));
       try {
         drain(stream, out);
       } finally {

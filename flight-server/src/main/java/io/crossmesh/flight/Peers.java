@@ -46,8 +46,8 @@ public final class Peers implements AutoCloseable {
    * Asks agents who they are and makes them known; those known before stay.
    *
    * @return what each said, in the order of the list, without this agent itself
-   * @throws CrossmeshException if one cannot be reached, is another agent or of another version; then
-   *     those before it in the list are known
+   * @throws CrossmeshException if one cannot be reached, is another agent or of another version;
+   *     then those before it in the list are known
    */
   public List<Hello> join(List<PeerAddress> addresses) {
     List<Hello> hellos = new ArrayList<>();
@@ -64,8 +64,7 @@ public final class Peers implements AutoCloseable {
     boolean kept = false;
     try {
       Hello hello =
-          Hello.read(
-              client.action(Actions.HELLO, Hello.request(), HELLO_LIMIT), peer.address());
+          Hello.read(client.action(Actions.HELLO, Hello.request(), HELLO_LIMIT), peer.address());
       if (!hello.name().equals(peer.name())) {
         throw new CrossmeshException(
             Code.AGENT_UNAVAILABLE,

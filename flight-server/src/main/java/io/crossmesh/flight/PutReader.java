@@ -76,8 +76,7 @@ final class PutReader {
       FlightStream stream, TensorMeta meta, int device, Box box, MemorySegment out) {
     Schema schema = stream.getSchema();
     if (schema.getFields().size() != 1) {
-      throw Json.bad(
-          "a tile comes as one column, not as %d".formatted(schema.getFields().size()));
+      throw Json.bad("a tile comes as one column, not as %d".formatted(schema.getFields().size()));
     }
     Columns.check(schema.getFields().getFirst().getType(), meta.spec().dtype());
     long at = 0;
@@ -95,8 +94,7 @@ final class PutReader {
     }
   }
 
-  private static RuntimeException wrongSize(
-      TensorMeta meta, int device, Box box, String bytes) {
+  private static RuntimeException wrongSize(TensorMeta meta, int device, Box box, String bytes) {
     return Json.bad(
         "device %d of %s holds the tile %s of %d bytes, but %s came"
             .formatted(device, meta.describe(), box, meta.bytes(box), bytes));

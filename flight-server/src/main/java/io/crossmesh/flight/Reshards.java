@@ -19,9 +19,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Leads a reshard: finds the tensor, asks every host of both meshes to take part, and waits for all.
- * It succeeds everywhere or the new tensor is nowhere. The bytes go over the engine's channels; only
- * requests go by Flight.
+ * Leads a reshard: finds the tensor, asks every host of both meshes to take part, and waits for
+ * all. It succeeds everywhere or the new tensor is nowhere. The bytes go over the engine's
+ * channels; only requests go by Flight.
  */
 final class Reshards implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Reshards.class);

@@ -10,9 +10,9 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * Reads any box of a logical tensor, band by band, from the tiles it crosses: those of this host out
- * of the arena, the others from the agents that hold them. Needs memory for two bands, however large
- * the box is.
+ * Reads any box of a logical tensor, band by band, from the tiles it crosses: those of this host
+ * out of the arena, the others from the agents that hold them. Needs memory for two bands, however
+ * large the box is.
  */
 final class SliceReader {
   static final long BAND_BYTES_MAX = 4 << 20;

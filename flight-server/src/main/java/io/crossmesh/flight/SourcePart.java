@@ -32,8 +32,7 @@ final class SourcePart extends Part {
                       Missing.notFound(
                           "the tile %s of %s was dropped; put it again."
                               .formatted(tile.box(), source.describe())))) {
-        MemorySegment.copy(
-            stored.memory(), 0, arena.segment(), base + tile.offset(), tile.bytes());
+        MemorySegment.copy(stored.memory(), 0, arena.segment(), base + tile.offset(), tile.bytes());
       }
     }
     channel.send(STEP, 0);

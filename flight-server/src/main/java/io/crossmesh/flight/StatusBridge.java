@@ -14,8 +14,8 @@ import org.apache.arrow.memory.OutOfMemoryException;
  * The one bridge between {@link Code} and Flight's {@link CallStatus}, both ways.
  *
  * <p>Flight has fewer kinds of failure than crossmesh, so the name of the code goes along twice: in
- * the metadata {@value #METADATA_KEY}, and at the head of the description, {@code "PlanMismatch: ..."},
- * for clients whose Flight library shows no metadata.
+ * the metadata {@value #METADATA_KEY}, and at the head of the description, {@code "PlanMismatch:
+ * ..."}, for clients whose Flight library shows no metadata.
  */
 final class StatusBridge {
   static final String METADATA_KEY = "crossmesh-code";

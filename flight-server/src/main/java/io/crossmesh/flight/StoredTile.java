@@ -5,8 +5,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * One tile in the arena. Counted: the memory goes when the tile was dropped or replaced and the last
- * reader is done, so a reader never sees another tile's bytes.
+ * One tile in the arena. Counted: the memory goes when the tile was dropped or replaced and the
+ * last reader is done, so a reader never sees another tile's bytes.
  */
 final class StoredTile implements AutoCloseable {
   private final Box box;

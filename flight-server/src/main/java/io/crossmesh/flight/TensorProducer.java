@@ -17,7 +17,6 @@ import org.apache.arrow.flight.Criteria;
 import org.apache.arrow.flight.FlightDescriptor;
 import org.apache.arrow.flight.FlightEndpoint;
 import org.apache.arrow.flight.FlightInfo;
-import org.apache.arrow.flight.FlightProducer;
 import org.apache.arrow.flight.FlightStream;
 import org.apache.arrow.flight.Location;
 import org.apache.arrow.flight.NoOpFlightProducer;
@@ -66,7 +65,11 @@ final class TensorProducer extends NoOpFlightProducer {
       if (!meta.whole().contains(box)) {
         throw Json.bad("the box %s is not inside %s".formatted(box, meta.spec()));
       }
-      stream(meta, box, request.find("local").map(flag -> flag.node().asBoolean()).orElse(false), listener);
+      stream(
+          meta,
+          box,
+          request.find("local").map(flag -> flag.node().asBoolean()).orElse(false),
+          listener);
     } catch (RuntimeException e) {
       listener.error(StatusBridge.toStatus(e).toRuntimeException());
     }
@@ -151,8 +154,7 @@ final class TensorProducer extends NoOpFlightProducer {
       endpoints.add(new FlightEndpoint(new Ticket(ticket), where));
     }
     byte[] name = Requests.write(Requests.versioned().put("tensor", meta.name()));
-    return FlightInfo.builder(
-            schema(meta, meta.whole()), FlightDescriptor.command(name), endpoints)
+    return FlightInfo.builder(schema(meta, meta.whole()), FlightDescriptor.command(name), endpoints)
         .setBytes(meta.spec().bytes())
         .setRecords(meta.whole().volume())
         .build();

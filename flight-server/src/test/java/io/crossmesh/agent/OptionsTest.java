@@ -51,7 +51,8 @@ class OptionsTest {
 
   @Test
   void defaultsAreThoseOfTheHelp() {
-    AgentConfig config = parse("--name", "a", "--info-file", "x", "--arena-dir", directory.toString());
+    AgentConfig config =
+        parse("--name", "a", "--info-file", "x", "--arena-dir", directory.toString());
     assertThat(config.bind()).isEqualTo("127.0.0.1");
     assertThat(config.flightPort()).isZero();
     assertThat(config.arena()).isEqualTo(DataSize.parse("1GiB"));
@@ -68,8 +69,7 @@ class OptionsTest {
         file,
         "name = a\narena = 8MiB\npeer = b=127.0.0.1:1,c=127.0.0.1:2\ntransport = none\narena-dir="
             + directory);
-    AgentConfig config =
-        parse("--config", file.toString(), "--arena", "16MiB", "--info-file", "x");
+    AgentConfig config = parse("--config", file.toString(), "--arena", "16MiB", "--info-file", "x");
     assertThat(config.name()).isEqualTo("a");
     assertThat(config.arena()).isEqualTo(DataSize.parse("16MiB"));
     assertThat(config.transport()).isEqualTo(AgentConfig.TransportKind.NONE);
@@ -101,7 +101,13 @@ class OptionsTest {
     assertThatThrownBy(
             () ->
                 parse(
-                    "--name", "a", "--info-file", "x", "--arena-dir", directory.toString(), option,
+                    "--name",
+                    "a",
+                    "--info-file",
+                    "x",
+                    "--arena-dir",
+                    directory.toString(),
+                    option,
                     value))
         .isInstanceOf(CrossmeshException.class);
   }
@@ -111,7 +117,13 @@ class OptionsTest {
     Path file = directory.resolve("token");
     Files.writeString(file, "token-from-a-file\n");
     String[] line = {
-      "--name", "a", "--info-file", "x", "--arena-dir", directory.toString(), "--token-file",
+      "--name",
+      "a",
+      "--info-file",
+      "x",
+      "--arena-dir",
+      directory.toString(),
+      "--token-file",
       file.toString()
     };
     assertThat(parse(Map.of(), line).token().matches("token-from-a-file")).isTrue();
@@ -128,7 +140,12 @@ class OptionsTest {
             () ->
                 parse(
                     Map.of(AgentOptions.TOKEN_VARIABLE, "short"),
-                    "--name", "a", "--info-file", "x", "--arena-dir", directory.toString()))
+                    "--name",
+                    "a",
+                    "--info-file",
+                    "x",
+                    "--arena-dir",
+                    directory.toString()))
         .isInstanceOfSatisfying(
             CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AUTH));
   }
@@ -141,8 +158,7 @@ class OptionsTest {
     CommandLine main = Main.commandLine();
     CommandLine agent = main.getSubcommands().get("agent");
     agent.setOverwrittenOptionsAllowed(true);
-    main.parseArgs(
-        Stream.concat(Stream.of("agent"), Arrays.stream(line)).toArray(String[]::new));
+    main.parseArgs(Stream.concat(Stream.of("agent"), Arrays.stream(line)).toArray(String[]::new));
     return agent.<Main.AgentCommand>getCommand().freeze(environment);
   }
 }

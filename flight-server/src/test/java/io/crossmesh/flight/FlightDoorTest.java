@@ -45,7 +45,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Two endpoints in one process, without a transfer engine. What is not given back fails the test. */
+/**
+ * Two endpoints in one process, without a transfer engine. What is not given back fails the test.
+ */
 @Timeout(120)
 class FlightDoorTest {
   private static final String TOKEN = "the-token-of-this-test";
@@ -234,8 +236,7 @@ class FlightDoorTest {
           try (var stream =
               new Closing(
                   a.raw.getStream(
-                      new org.apache.arrow.flight.Ticket(
-                          Requests.ticket("w", meta.whole(), false)),
+                      new org.apache.arrow.flight.Ticket(Requests.ticket("w", meta.whole(), false)),
                       credentials(TOKEN)))) {
             stream.drain();
           }
@@ -250,8 +251,7 @@ class FlightDoorTest {
     request.set("layout", Layouts.write(meta.layout()));
     assertThatThrownBy(() -> a.client.action(Actions.RESHARD, request, LIMIT))
         .isInstanceOfSatisfying(
-            CrossmeshException.class,
-            e -> assertThat(e.code()).isEqualTo(Code.AGENT_UNAVAILABLE))
+            CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AGENT_UNAVAILABLE))
         .hasMessageContaining("no engine here");
     status(FlightStatusCode.NOT_FOUND, () -> b.raw.getInfo(path("x"), credentials(TOKEN)));
   }
@@ -265,8 +265,7 @@ class FlightDoorTest {
                 .doAction(new org.apache.arrow.flight.Action("explode"), credentials(TOKEN))
                 .forEachRemaining(result -> {}));
     assertThatThrownBy(() -> a.peers.client("z")).hasMessageContaining("'z'");
-    assertThatThrownBy(
-            () -> a.peers.join(List.of(new PeerAddress("z", b.address()))))
+    assertThatThrownBy(() -> a.peers.join(List.of(new PeerAddress("z", b.address()))))
         .hasMessageContaining("'b', not 'z'");
   }
 
@@ -291,10 +290,7 @@ class FlightDoorTest {
     try (VectorSchemaRoot root = VectorSchemaRoot.create(schema, allocator)) {
       FlightClient.ClientStreamListener upload =
           host.raw.startPut(
-              FlightDescriptor.command(command),
-              root,
-              new AsyncPutListener(),
-              credentials(TOKEN));
+              FlightDescriptor.command(command), root, new AsyncPutListener(), credentials(TOKEN));
       int half = tile.length / 2;
       for (byte[] part :
           List.of(
@@ -310,8 +306,7 @@ class FlightDoorTest {
   }
 
   private static boolean slice(Host host, TensorMeta meta, Box box, byte[] out) {
-    return host.client.slice(
-        Requests.ticket(meta.name(), box, false), MemorySegment.ofArray(out));
+    return host.client.slice(Requests.ticket(meta.name(), box, false), MemorySegment.ofArray(out));
   }
 
   private static FlightDescriptor path(String name) {
@@ -319,8 +314,7 @@ class FlightDoorTest {
   }
 
   private static CallOption credentials(String token) {
-    return new CredentialCallOption(
-        headers -> headers.insert("authorization", "Bearer " + token));
+    return new CredentialCallOption(headers -> headers.insert("authorization", "Bearer " + token));
   }
 
   private static void status(FlightStatusCode code, Runnable call) {

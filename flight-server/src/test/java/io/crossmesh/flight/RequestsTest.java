@@ -74,8 +74,7 @@ class RequestsTest {
     assertThat(meta.tile(1)).isEqualTo(Box.of(new long[] {4, 0}, new long[] {8, 6}));
     assertThat(meta.holders()).hasSize(2);
     assertThat(meta.devicesOf("b")).containsExactly(1);
-    assertThat(TensorMeta.read(JsonValue.parse(meta.write().toString(), "tensor")))
-        .isEqualTo(meta);
+    assertThat(TensorMeta.read(JsonValue.parse(meta.write().toString(), "tensor"))).isEqualTo(meta);
   }
 
   @Test

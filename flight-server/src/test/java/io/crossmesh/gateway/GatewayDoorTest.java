@@ -65,8 +65,11 @@ class GatewayDoorTest {
       }
     }
     String[] calls = {
-      "c\nt\ngetClass\ne\n", "c\nt\nclose\ne\n", "c\nz:java.lang.Runtime\ngetRuntime\ne\n",
-      "c\nt\nhello\nsextra\ne\n", "c\nt\nplanJson\nsno-number\ne\n"
+      "c\nt\ngetClass\ne\n",
+      "c\nt\nclose\ne\n",
+      "c\nz:java.lang.Runtime\ngetRuntime\ne\n",
+      "c\nt\nhello\nsextra\ne\n",
+      "c\nt\nplanJson\nsno-number\ne\n"
     };
     try (Talk talk = new Talk()) {
       talk.say("A\n" + TOKEN + "\n");

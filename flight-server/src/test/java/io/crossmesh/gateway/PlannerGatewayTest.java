@@ -113,7 +113,9 @@ class PlannerGatewayTest {
   void aChannelThatCannotBeIsALayoutError(String field) throws IOException {
     String name = field.substring(0, field.indexOf(':'));
     String pattern =
-        name.equals("\"surplus\"") ? "\"order\":\"size\"" : name + ":(\\[[^\\]]*\\]|\"[^\"]*\"|[^,}]*)";
+        name.equals("\"surplus\"")
+            ? "\"order\":\"size\""
+            : name + ":(\\[[^\\]]*\\]|\"[^\"]*\"|[^,}]*)";
     assertThat(error(gateway.openChannel(session(), CHANNEL.replaceFirst(pattern, field))))
         .isEqualTo("LayoutError");
     assertThat(engine.requests).isEmpty();
@@ -176,8 +178,7 @@ class PlannerGatewayTest {
   @Test
   void aProcessThatEndsTakesItsSessionWithIt() throws Exception {
     Process process = new ProcessBuilder("cat").start();
-    long session =
-        ok(gateway.openSession(process.pid(), "cat")).path("session").longValue();
+    long session = ok(gateway.openSession(process.pid(), "cat")).path("session").longValue();
     ok(gateway.openChannel(session, CHANNEL));
     process.getOutputStream().close();
     process.waitFor();
