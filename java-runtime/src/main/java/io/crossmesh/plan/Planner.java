@@ -53,13 +53,16 @@ public final class Planner {
       List<Chosen> chosen,
       List<Move> moves) {
     Traffic traffic = Traffic.of(moves, request.hosts());
+    double lowerBound = LowerBound.of(cells, network);
+    double end = moves.stream().mapToDouble(Move::end).max().orElse(0);
     return new Plan(
         request,
         chosen,
         cells.stream().map(Cell::task).toList(),
         moves,
-        moves.stream().mapToDouble(Move::end).max().orElse(0),
-        LowerBound.of(cells, network),
+        // Sums of chunks may round to a hair below the bound, which is one division.
+        Math.max(end, lowerBound),
+        lowerBound,
         traffic.sent(),
         traffic.received(),
         PlanDigest.of(request, chosen, moves));

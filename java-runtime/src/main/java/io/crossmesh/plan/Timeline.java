@@ -7,12 +7,12 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Predicts when each move starts and ends: a list schedule of chunks on full-duplex NICs, as the
- * transfer engine runs it. Whenever a NIC falls free, the first move of the plan that has a chunk
- * ready goes, if all that it crosses is free: the NIC that sends, the NIC that receives, and the
- * shared limits between them. A chunk occupies each of them for its bytes over their bandwidth and
- * lands a latency later; only then may the next host forward it and the next chunk of the same move
- * follow.
+ * Predicts when each move starts and ends: a list schedule of chunks on full-duplex NICs. Whenever
+ * a NIC falls free, the first move of the plan that has a chunk ready goes, if all that it crosses
+ * is free: the NIC that sends, the NIC that receives, and the shared limits between them. A chunk
+ * occupies each of them for its bytes over their bandwidth and lands a latency later; only then may
+ * the next host forward it and the next chunk of the same move follow. The transfer engine keeps
+ * several chunks of a move in flight, so the latency it pays is at most the predicted one.
  *
  * <p>Chunks are events, so their number is bounded: of plans with more than {@value #MAX_EVENTS}
  * chunk hops, runs of neighbouring chunks of a move are taken as one.

@@ -11,8 +11,8 @@ import org.slf4j.LoggerFactory;
  * engine is closed on this thread when the thread ends.
  *
  * <p>An exception that escapes from a turn is a mistake of ours and is logged; the thread goes on,
- * as other channels are not to blame, but not for ever: after {@value #FAILURES_MAX} failing turns in
- * a row, or an {@link Error}, it closes the engine, which tells every party.
+ * as other channels are not to blame, but not for ever: after {@value #FAILURES_MAX} failing turns
+ * in a row, or an {@link Error}, it closes the engine, which tells every party.
  */
 public final class OwnerThread implements AutoCloseable {
   /** How often an idle thread looks again before it sleeps, by default. */

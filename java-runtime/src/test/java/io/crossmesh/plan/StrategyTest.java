@@ -155,6 +155,28 @@ class StrategyTest {
   }
 
   @Test
+  void theFasterOfTwoHoldersSendsMore() {
+    Topology topology =
+        new Topology(
+            new TreeMap<>(
+                Map.of(
+                    "a", List.of(new Nic(1e9, 0)),
+                    "b", List.of(new Nic(1e9, 0), new Nic(1e9, 0), new Nic(1e9, 0)),
+                    "c", List.of(new Nic(1e12, 0)),
+                    "d", List.of(new Nic(1e12, 0)))),
+            List.of());
+    TensorReshard reshard =
+        new TensorReshard(
+            new TensorSpec("w", List.of(1L << 20, 4L), DType.of("float32")),
+            Sharding.parse(SRC, "R R"),
+            Sharding.parse(DST, "R S01"));
+    Plan plan =
+        Planner.plan(new PlanRequest(List.of(reshard), topology, Strategy.AUTO, Order.SIZE));
+    assertThat(plan.bytesSent()).containsEntry("a", 4L << 20).containsEntry("b", 12L << 20);
+    assertThat(plan.gap()).isBetween(0.0, 1e-6);
+  }
+
+  @Test
   void chunksGrowWithTheLatencyTheyHaveToHide() {
     assertThat(chunk(1e-7)).isLessThan(chunk(1e-5)).isGreaterThanOrEqualTo(64 << 10);
     assertThat(chunk(1e-5)).isLessThan(chunk(1e-3)).isLessThanOrEqualTo(4 << 20);

@@ -16,8 +16,8 @@ import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A random run: hosts, channels, processes that send and receive at their own pace, and, in a storm,
- * things that go wrong. What must hold in any case is checked by {@link #run()}.
+ * A random run: hosts, channels, processes that send and receive at their own pace, and, in a
+ * storm, things that go wrong. What must hold in any case is checked by {@link #run()}.
  */
 public final class Scenario {
   private static final long SECOND = TimeUnit.SECONDS.toNanos(1);
