@@ -26,6 +26,9 @@ public record JsonValue(JsonNode node, String path) {
   /** Most characters of a document. */
   public static final int MAX_DOCUMENT = 512 << 20;
 
+  /** Most characters of one string; names are held to less where they are used. */
+  public static final int MAX_TEXT = 64 << 10;
+
   private static final int MAX_DEPTH = 16;
   private static final int MAX_NUMBER = 64;
   private static final int SHOWN = 40;
@@ -40,7 +43,7 @@ public record JsonValue(JsonNode node, String path) {
                           .maxNestingDepth(MAX_DEPTH)
                           .maxNumberLength(MAX_NUMBER)
                           .maxNameLength(Checks.MAX_NAME)
-                          .maxStringLength(Checks.MAX_NAME)
+                          .maxStringLength(MAX_TEXT)
                           .build())
                   .build())
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);

@@ -102,7 +102,7 @@ class PlannerLimitsTest {
   @Test
   void tooManyMovesAreRefusedWithWhatHelps() {
     Mesh src = mesh("s", 1, 1024);
-    Mesh dst = mesh("d", 2, 2048);
+    Mesh dst = mesh("d", 2, 1056);
     assertThatThrownBy(
             () -> Planner.plan(request(Strategy.SEND_RECV, src, "S1 R", dst, "R R", 1024L, 4L)))
         .isInstanceOf(CrossmeshException.class)
