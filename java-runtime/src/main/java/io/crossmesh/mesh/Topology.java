@@ -85,7 +85,12 @@ public record Topology(SortedMap<String, List<Nic>> hosts, List<Limit> limits) {
 
   /** Summed bandwidth of the NICs of a host, bytes per second and direction. */
   public double bandwidth(String host) {
-    return nics(host).stream().mapToDouble(Nic::bandwidth).sum();
+    // Added in order: a stream's sum may differ between platforms, and plans depend on this.
+    double sum = 0;
+    for (Nic nic : nics(host)) {
+      sum += nic.bandwidth();
+    }
+    return sum;
   }
 
   /** Largest latency of the NICs of a host, in seconds. */
