@@ -151,20 +151,11 @@ class Gateway:
     def __init__(
         self, port: int, token: str, label: str, why_gone: Callable[[], str] = lambda: ". Start it again."
     ) -> None:
-        from py4j.java_gateway import GatewayParameters, JavaGateway
+        from ._py4j import OnceGateway
 
         self._label = label
         self._why_gone = why_gone
-        self._gateway = JavaGateway(
-            gateway_parameters=GatewayParameters(
-                address="127.0.0.1",
-                port=port,
-                auth_token=token,
-                auto_convert=False,
-                auto_field=False,
-                read_timeout=CALL_SECONDS_MAX,
-            )
-        )
+        self._gateway = OnceGateway(port, token, CALL_SECONDS_MAX)
         self._methods: dict[str, Any] = {}
         self._closed = False
         self._lock = threading.Lock()
@@ -175,7 +166,7 @@ class Gateway:
             if self._closed:
                 return
             self._closed = True
-        self._gateway.close(keep_callback_server=True)
+        self._gateway.close_connections()
 
     def hello(self) -> dict[str, Any]:
         """Who answers, and where its doors are."""
@@ -255,7 +246,7 @@ class Gateway:
         try:
             call = self._methods.get(method)
             if call is None:
-                call = self._methods[method] = getattr(self._gateway.entry_point, method)
+                call = self._methods[method] = self._gateway.method(method)
             answer = call(*arguments)
         except Py4JAuthenticationError as error:
             raise AuthError(f"{self._label} refused our token: {error}. Use the token it was started with.") from None

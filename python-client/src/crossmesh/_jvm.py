@@ -113,6 +113,7 @@ class Jvm:
             lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         except OSError:
             lines = []
+        lines = [line for line in lines if not line.startswith("\tat ")]  # a trace says most in its other lines
         said = "\n  ".join(lines[-LOG_LINES_QUOTED:]) if lines else "(nothing)"
         return f"{how}. It said:\n  {said}"
 

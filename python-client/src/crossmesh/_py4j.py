@@ -1,0 +1,80 @@
+"""Py4J's client with the manners that a library needs.
+
+Py4J's own `send_command` sends a command again when no answer came (a second `send` of a step), logs through the root
+logger, which configures it, and leaves sockets open when a connection is refused. Here a call is made once, and a
+failure is an exception.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from py4j.java_gateway import GatewayClient, GatewayConnection, GatewayParameters, JavaGateway
+
+
+class OnceClient(GatewayClient):  # type: ignore[misc]
+    """A pool of connections, each used by one call at a time."""
+
+    closed = False
+
+    def send_command(self, command: str, retry: bool = True, binary: bool = False) -> str:  # noqa: ARG002
+        """Send a command and read its answer; see the module for what differs."""
+        connection = self._get_connection()
+        try:
+            answer: str = connection.send_command(command)
+        except BaseException:
+            connection.close(reset=True)  # an answer that comes later must not meet the next call
+            raise
+        self._give_back_connection(connection)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections, those in use when their call ends."""
+        self.closed = True
+        super().close()
+
+    def _create_connection(self) -> GatewayConnection:
+        connection = GatewayConnection(self.gateway_parameters, self.gateway_property)
+        try:
+            connection.start()
+        except BaseException:
+            connection.socket.close()
+            raise
+        return connection
+
+    def _give_back_connection(self, connection: GatewayConnection) -> None:
+        self.deque.append(connection)
+        if self.closed:
+            super().close()
+
+
+class OnceGateway(JavaGateway):  # type: ignore[misc]
+    """A gateway to a JVM on this host, by port and token.
+
+    **Arguments:**
+
+    - `read_timeout`: seconds after which a JVM that does not answer is given up.
+    """
+
+    def __init__(self, port: int, token: str, read_timeout: float) -> None:
+        super().__init__(
+            gateway_parameters=GatewayParameters(
+                address="127.0.0.1",
+                port=port,
+                auth_token=token,
+                auto_convert=False,
+                auto_field=False,
+                read_timeout=read_timeout,
+            )
+        )
+
+    def method(self, name: str) -> Any:
+        """A method of the entry point."""
+        return getattr(self.entry_point, name)
+
+    def close_connections(self) -> None:
+        """Close all connections."""
+        self._gateway_client.close()
+
+    def _create_gateway_client(self) -> OnceClient:
+        return OnceClient(gateway_parameters=self.gateway_parameters)
