@@ -3,6 +3,7 @@ package io.crossmesh.memory;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.crossmesh.mesh.Box;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -139,6 +140,16 @@ final class TileLayoutTest {
     TileLayout columns = TileLayout.of(new long[] {8, 4}, new long[] {0, 1}, new long[] {8, 2}, 2);
     assertThat(columns.contiguous()).isFalse();
     assertThat(columns.offset()).isEqualTo(2);
+  }
+
+  @Test
+  void boxesAreInTheCoordinatesOfTheTensor() {
+    Box tile = Box.of(new long[] {10, 20}, new long[] {14, 28});
+    TileLayout layout = TileLayout.of(tile, Box.of(new long[] {12, 22}, new long[] {13, 25}), 4);
+    assertThat(layout.contiguous()).isTrue();
+    assertThat(layout.offset()).isEqualTo((2 * 8 + 2) * 4);
+    assertThat(layout.bytes()).isEqualTo(3 * 4);
+    assertThat(TileLayout.of(tile, tile, 4).bytes()).isEqualTo(4 * 8 * 4);
   }
 
   @Test
