@@ -129,7 +129,7 @@ def show_refusal(address: str, token: str | None, who: str) -> bool:
         try:
             stranger.get("small/moved", ((0, 1), (0, 1)))
         except flight.FlightUnauthenticatedError as error:
-            print(f"{who}: UNAUTHENTICATED ({str(error).split(". Detail", 1)[0]})")
+            print(f"{who}: UNAUTHENTICATED ({str(error).split('. Detail', 1)[0]})")
             return True
     print(f"{who}: was let in")
     return False

@@ -29,6 +29,7 @@ class Children:
         self._timeout = timeout
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._events: queue.SimpleQueue[tuple[str, str | int]] = queue.SimpleQueue()
+        self._running: set[str] = set()
         self._watchers: list[threading.Thread] = []
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -37,6 +38,7 @@ class Children:
             command, env=environment, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
         )
         self._processes[name] = process
+        self._running.add(name)
         watcher = threading.Thread(target=self._watch, args=(name, process), daemon=True)
         self._watchers.append(watcher)
         watcher.start()
@@ -48,17 +50,16 @@ class Children:
             ChildrenError: one ended with another status than 0, or they did not all end within the timeout.
         """
         deadline = time.monotonic() + self._timeout
-        running = set(self._processes)
-        while running:
+        while self._running:
             try:
                 name, event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                late = " and ".join(sorted(running))
+                late = " and ".join(sorted(self._running))
                 raise ChildrenError(f"{late} did not end within {self._timeout:g} s: see --timeout") from None
             if isinstance(event, str):
                 yield event
             elif event == 0:
-                running.remove(name)
+                self._running.remove(name)
             else:
                 raise ChildrenError(f"{name} ended with status {event}: what it wrote is above")
 
