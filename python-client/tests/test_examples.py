@@ -27,14 +27,8 @@ def run_example(*command: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(240)
 def test_two_stage_training_matches_the_same_model_in_one_process(tmp_path: Path) -> None:
     figures_file = tmp_path / "figures.json"
-    done = run_example(
-        EXAMPLES / "two_stage" / "train.py",
-        "--size=tiny",
-        "--steps=5",
-        "--timeout=150",
-        "--json",
-        figures_file,
-    )
+    train = EXAMPLES / "two_stage" / "train.py"
+    done = run_example(train, "--size=tiny", "--steps=5", "--timeout=150", f"--json={figures_file}")
     assert done.returncode == 0, done.stdout
     figures = json.loads(figures_file.read_text())
     assert figures["matches"]
@@ -69,7 +63,7 @@ def test_stages_that_do_not_end_in_time_are_named_and_ended(monkeypatch: pytest.
 
     with Children(timeout=0.2) as children:
         children.start("stage0", [sys.executable, "-c", "import signal; signal.pause()"], os.environ)
-        with pytest.raises(ChildrenError, match="stage0 did not end within 0.2 s"):
+        with pytest.raises(ChildrenError, match=r"stage0 did not end within 0\.2 s"):
             next(children.lines())
 
 
