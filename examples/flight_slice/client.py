@@ -142,12 +142,8 @@ def verdict(right: bool) -> str:
 
 def main() -> int:
     """Runs all of it against the agents that the command line names. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "agents", nargs=4, metavar="NAME=HOST:PORT", help="name and Flight address of an agent"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("agents", nargs=4, metavar="NAME=HOST:PORT", help="name and Flight address of an agent")
     args = parser.parse_args()
     addresses: dict[str, str] = dict(argument.split("=", 1) for argument in args.agents)
     token = os.environ["CROSSMESH_TOKEN"]

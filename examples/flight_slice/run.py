@@ -25,9 +25,7 @@ def main() -> int:
         agents = [f"{host}={environment['CROSSMESH_AGENT']}" for host, environment in environments.items()]
         token = {"CROSSMESH_TOKEN": environments[HOSTS[0]]["CROSSMESH_TOKEN"]}
         client = Path(__file__).with_name("client.py")
-        return subprocess.run(
-            [sys.executable, str(client), *agents], env=os.environ | token, check=False
-        ).returncode
+        return subprocess.run([sys.executable, str(client), *agents], env=os.environ | token, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -34,9 +34,7 @@ class Children:
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Starts ``command``; ``name`` is what it is called in errors."""
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
-        )
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
         self._processes[name] = process
         self._running.add(name)
         watcher = threading.Thread(target=self._watch, args=(name, process), daemon=True)

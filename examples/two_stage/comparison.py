@@ -49,9 +49,7 @@ class Comparison:
     @property
     def parameter_differences(self) -> dict[str, float]:
         """For each parameter its largest difference, relative to its largest value."""
-        return {
-            name: difference(ours, self.parameters_single[name]) for name, ours in self.parameters.items()
-        }
+        return {name: difference(ours, self.parameters_single[name]) for name, ours in self.parameters.items()}
 
     @property
     def matches(self) -> bool:
@@ -70,8 +68,7 @@ class Comparison:
         console.print(table)
         apart, worst = max((apart, name) for name, apart in self.parameter_differences.items())
         console.print(
-            f"largest relative difference: loss {max(self.loss_differences):.1e}, "
-            f"parameters {apart:.1e} ({worst})",
+            f"largest relative difference: loss {max(self.loss_differences):.1e}, parameters {apart:.1e} ({worst})",
             soft_wrap=True,
         )
         verdict = "[green]match[/]" if self.matches else "[red]do not match[/]"

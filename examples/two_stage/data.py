@@ -32,8 +32,6 @@ def batches(config: Config, steps: int) -> Iterator[tuple[Tokens, Tokens]]:
     text = corpus()
     random = np.random.default_rng(config.seed)
     for _ in range(steps):
-        starts = random.integers(
-            0, text.size - config.sequence - 1, size=(config.microbatches, config.microbatch, 1)
-        )
+        starts = random.integers(0, text.size - config.sequence - 1, size=(config.microbatches, config.microbatch, 1))
         windows = text[starts + np.arange(config.sequence + 1)].astype(np.int32)
         yield windows[..., :-1], windows[..., 1:]

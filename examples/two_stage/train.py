@@ -74,9 +74,7 @@ def boundary_bytes(config: Config) -> int:
 
 def main() -> int:
     """Runs both trainings and compares them. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for the two stages together")
