@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any, Final, Self
 
@@ -105,10 +104,9 @@ def show_reshard(agents: dict[str, Agent], name: str, array: Array, part: Box) -
         agents[host].put(name, array, rows_and_columns, device)
     print(f"  put 4 tiles, divided by rows and columns, on {a} and {b}")
 
-    start = time.perf_counter()
     moved = f"{name}/moved"
     answer = agents[a].reshard(name, moved, columns)
-    print(f"  resharded to columns on {c} and {d} in {time.perf_counter() - start:.3f} s: {answer}")
+    print(f"  resharded to columns on {c} and {d}: {answer['seconds']:.3f} s, plan {answer['digest'][:12]}")
 
     tiles = list(agents[b].tiles(moved))
     right = all(np.array_equal(tile, array[slices(box)]) for box, tile in tiles)
@@ -129,7 +127,8 @@ def show_refusal(address: str, token: str | None, who: str) -> bool:
         try:
             stranger.get("small/moved", ((0, 1), (0, 1)))
         except flight.FlightUnauthenticatedError as error:
-            print(f"{who}: UNAUTHENTICATED ({str(error).split('. Detail', 1)[0]})")
+            reason, _, _ = str(error).partition(". gRPC client debug context")
+            print(f"{who}: UNAUTHENTICATED ({reason})")
             return True
     print(f"{who}: was let in")
     return False
