@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -59,7 +60,8 @@ class Children:
             elif event == 0:
                 self._running.remove(name)
             else:
-                raise ChildrenError(f"{name} ended with status {event}: what it wrote is above")
+                how = f"status {event}" if event > 0 else f"signal {signal.Signals(-event).name}"
+                raise ChildrenError(f"{name} ended with {how}: what it wrote is above")
 
     def __enter__(self) -> Self:
         return self
