@@ -1,17 +1,13 @@
 package io.crossmesh.transfer;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import io.crossmesh.mesh.Mesh;
-import io.crossmesh.transfer.sim.Cases;
-import io.crossmesh.transfer.sim.SimCluster;
-import io.crossmesh.transfer.sim.SimNetwork;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.transfer.sim.Quad;
 import io.crossmesh.transfer.sim.SimProcess;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Random;
-import java.util.concurrent.TimeUnit;
-import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -20,72 +16,153 @@ import org.junit.jupiter.api.io.TempDir;
 
 @Timeout(60)
 class TransferEngineTest {
-  private static final long SECOND = TimeUnit.SECONDS.toNanos(1);
-  private static final Mesh SRC = Mesh.ofHosts(List.of(2, 2), List.of("a", "b"));
-  private static final Mesh DST = Mesh.ofHosts(List.of(2, 2), List.of("c", "d"));
-
   @TempDir Path directory;
-  private SimCluster cluster;
+  private Quad quad;
 
   @BeforeEach
   void start() {
-    cluster = new SimCluster(new Random(1), SimNetwork.Weather.FAIR, directory, 1 << 20);
-    for (String host : List.of("a", "b", "c", "d")) {
-      cluster.start(host, Cases.options(64, 4));
-    }
-    cluster.join();
+    quad = new Quad(directory, 1 << 20);
   }
 
   @AfterEach
   void stop() {
-    cluster.close();
+    quad.close();
   }
 
-  private SimProcess open(String host, Side side, String layout, int depth) {
-    Mesh mesh = side == Side.SRC ? SRC : DST;
-    List<Integer> devices =
-        IntStream.range(0, mesh.size()).filter(i -> mesh.hostOf(i).equals(host)).boxed().toList();
-    return cluster
-        .host(host)
-        .open(
-            Cases.open(
-                "x",
-                side,
-                List.of(Cases.tensor("w", List.of(8L, 24L), "int32", mesh, layout)),
-                devices,
-                depth));
+  private void closeAndCheckMemory(List<SimProcess> processes) {
+    processes.forEach(process -> process.handle().close());
+    quad.over(processes);
+    processes.forEach(SimProcess::releaseAll);
+    quad.cluster().run(Quad.SECOND);
+    quad.cluster().hosts().forEach(host -> assertThat(host.arena().used()).isZero());
   }
 
   @Test
   void carriesStepsFromOneLayoutToAnother() {
-    List<SimProcess> senders =
-        List.of(open("a", Side.SRC, "S0 S1", 2), open("b", Side.SRC, "S0 S1", 2));
-    List<SimProcess> receivers =
-        List.of(open("c", Side.DST, "R S0", 2), open("d", Side.DST, "R S0", 2));
-    List<SimProcess> all =
-        java.util.stream.Stream.concat(senders.stream(), receivers.stream()).toList();
-    cluster.until(() -> all.stream().allMatch(SimProcess::isOpen), SECOND, "open");
-    for (long step = 0; step < 2; step++) {
-      for (SimProcess sender : senders) {
-        assertThat(sender.send(step)).isTrue();
-      }
-      for (SimProcess receiver : receivers) {
-        receiver.recv(step);
-      }
-    }
-    cluster.until(() -> all.stream().allMatch(SimProcess::settled), SECOND, "steps");
-    for (long step = 0; step < 2; step++) {
-      for (SimProcess sender : senders) {
+    Quad.Parties x = quad.open("x", 2);
+    for (long step = 0; step < 5; step++) {
+      quad.step(x, step);
+      for (SimProcess sender : x.senders()) {
         assertThat(sender.outcome(step)).isEqualTo("delivered");
       }
-      for (SimProcess receiver : receivers) {
+      for (SimProcess receiver : x.receivers()) {
         assertThat(receiver.outcome(step)).isEqualTo("received");
       }
     }
-    all.forEach(process -> process.handle().close());
-    cluster.until(() -> all.stream().allMatch(SimProcess::isClosed), SECOND, "closed");
-    receivers.forEach(SimProcess::releaseAll);
-    cluster.run(SECOND);
-    cluster.hosts().forEach(host -> assertThat(host.arena().used()).isZero());
+    closeAndCheckMemory(x.all());
+  }
+
+  @Test
+  void replacesSetsThatAreKeptByCopyingWhenTheArenaIsFull() {
+    Quad.Parties x = quad.open("x", 2);
+    x.receivers().forEach(receiver -> receiver.keep(1000));
+    // The rest of the arena is taken, so that there are no spares.
+    quad.cluster().hosts().forEach(
+        host -> {
+          long rest = host.arena().budget() - host.arena().used();
+          for (long bytes = 4096; bytes >= 64; bytes /= 2) {
+            for (; rest >= bytes; rest -= bytes) {
+              try {
+                host.arena().allocate(bytes, "somebody else");
+              } catch (CrossmeshException full) {
+                break;
+              }
+            }
+          }
+        });
+    for (long step = 0; step < 20; step++) {
+      quad.step(x, step);
+      assertThat(x.c().outcome(step)).isEqualTo("received");
+    }
+    assertThat(x.c().copies()).isEqualTo(19);
+  }
+
+  @Test
+  void keepsSetsInPlaceOfCopyingWhileTheArenaHasRoom() {
+    Quad.Parties x = quad.open("x", 1);
+    x.receivers().forEach(receiver -> receiver.keep(1000));
+    for (long step = 0; step < 50; step++) {
+      quad.step(x, step);
+    }
+    assertThat(x.c().copies()).isZero();
+    closeAndCheckMemory(x.all());
+  }
+
+  @Test
+  void holdsSendersBackWhileNobodyReceives() {
+    Quad.Parties x = quad.open("x", 2);
+    x.senders().forEach(sender -> sender.send(0));
+    x.senders().forEach(sender -> sender.send(1));
+    quad.cluster().run(Quad.SECOND / 4);
+    assertThat(x.a().outcome(1)).isEqualTo("delivered");
+    x.senders().forEach(sender -> sender.send(2));
+    quad.cluster().run(Quad.SECOND / 4);
+    assertThat(x.a().outcome(2)).isEmpty();
+    x.receivers().forEach(receiver -> receiver.recv(0));
+    quad.cluster().run(Quad.SECOND / 4);
+    assertThat(x.a().outcome(2)).isEqualTo("delivered");
+  }
+
+  @Test
+  void keepsWhatHasLandedReceivableAfterTheSourceClosedAndLeft() {
+    Quad.Parties x = quad.open("x", 2);
+    x.senders().forEach(sender -> sender.send(0));
+    x.senders().forEach(sender -> sender.handle().close());
+    quad.over(x.senders());
+    assertThat(x.a().outcome(0)).isEqualTo("delivered");
+    quad.host("a").die();
+    quad.cluster().run(Quad.SECOND / 4);
+    x.receivers().forEach(receiver -> receiver.recv(0));
+    quad.settle(x);
+    assertThat(x.c().outcome(0)).isEqualTo("received");
+    assertThat(x.d().outcome(0)).isEqualTo("received");
+  }
+
+  @Test
+  void bindsTheNthOpeningsOfANameToEachOther() {
+    Quad.Parties first = quad.start("x", 1);
+    Quad.Parties second = quad.start("x", 1);
+    quad.cluster()
+        .until(
+            () -> second.all().stream().allMatch(SimProcess::isOpen), Quad.SECOND, "both open");
+    assertThat(first.c().info().channelId()).isEqualTo(first.a().info().channelId());
+    assertThat(second.c().info().channelId()).isEqualTo(second.b().info().channelId());
+    assertThat(second.c().info().channelId()).isNotEqualTo(first.c().info().channelId());
+  }
+
+  @Test
+  void takesCallsBeforeTheChannelIsOpen() {
+    Quad.Parties x = quad.start("x", 1);
+    x.receivers().forEach(receiver -> receiver.recv(0));
+    quad.cluster()
+        .until(() -> x.all().stream().allMatch(SimProcess::isOpen), Quad.SECOND, "open");
+    x.senders().forEach(sender -> sender.send(0));
+    quad.settle(x);
+    assertThat(x.c().outcome(0)).isEqualTo("received");
+  }
+
+  @Test
+  void refusesAtOnceWhatIsWrongByItself() {
+    ChannelOpen good = Quad.request("x", "a", "S0 S1", 1);
+    assertThatThrownBy(() -> quad.host("b").engine().open(good, new NoParticipant()))
+        .isInstanceOf(CrossmeshException.class)
+        .hasMessageContaining("is on host 'a', not on 'b'");
+  }
+
+  @Test
+  void tellsItsState() {
+    Quad.Parties x = quad.open("x", 1);
+    quad.host("a").open(Quad.request("y", "a", "S0 S1", 1));
+    quad.step(x, 0);
+    quad.cluster().run(Quad.SECOND / 8);
+    EngineStatus status = quad.host("a").status();
+    assertThat(status.channels())
+        .extracting(channel -> channel.name() + " " + channel.state())
+        .containsExactlyInAnyOrder("x open", "y claimed");
+    assertThat(status.peers()).hasSize(3).allMatch(EngineStatus.Peer::connected);
+    EngineStatus.Channel open =
+        status.channels().stream().filter(c -> c.name().equals("x")).findFirst().orElseThrow();
+    assertThat(open.bulkBytesSent()).isEqualTo(x.a().info().plan().bytesSent().get("a"));
+    assertThat(status.traffic().bulkBytesSent()).isEqualTo(open.bulkBytesSent());
   }
 }

@@ -277,7 +277,7 @@ public final class Scenario {
     workers.stream().filter(w -> !w.dead).forEach(w -> w.process.releaseAll());
     cluster.run(5 * SECOND);
     for (SimCluster.Host host : cluster.hosts()) {
-      if (!host.transport().dead() && host.arena().used() != 0) {
+      if (!host.transport().isDead() && host.arena().used() != 0) {
         throw new AssertionError(
             "host %s still holds %d bytes".formatted(host.name(), host.arena().used()));
       }

@@ -31,6 +31,7 @@ public final class SimCluster implements AutoCloseable {
   private final long arenaBytes;
   private final Map<String, Host> hosts = new HashMap<>();
   private final List<Host> order = new ArrayList<>();
+  private final List<Host> started = new ArrayList<>();
   private final Set<Host> stalled = new HashSet<>();
   private long nextEpoch = 1;
 
@@ -77,6 +78,14 @@ public final class SimCluster implements AutoCloseable {
       return process;
     }
 
+    /** Every process closes its end and lets go of what it holds. */
+    public void closeAll() {
+      for (SimProcess process : processes) {
+        process.handle().close();
+        process.releaseAll();
+      }
+    }
+
     int processes(String channel, Side side) {
       return counts.getOrDefault(channel + side, 0);
     }
@@ -112,12 +121,13 @@ public final class SimCluster implements AutoCloseable {
       order.remove(before);
     }
     order.add(host);
+    started.add(host);
     return host;
   }
 
   /** Tells every agent who all are, in random order. */
   public void join() {
-    List<PeerSpec> all = order.stream().filter(h -> !h.transport.dead()).map(Host::spec).toList();
+    List<PeerSpec> all = order.stream().filter(h -> !h.transport.isDead()).map(Host::spec).toList();
     List<Host> shuffled = new ArrayList<>(order);
     Collections.shuffle(shuffled, dice);
     for (Host host : shuffled) {
@@ -159,7 +169,7 @@ public final class SimCluster implements AutoCloseable {
     Collections.shuffle(shuffled, dice);
     boolean worked = false;
     for (Host host : shuffled) {
-      if (!host.transport.dead() && !stalled.contains(host)) {
+      if (!host.transport.isDead() && !stalled.contains(host)) {
         worked |= host.engine.doWork() > 0;
       }
     }
@@ -170,7 +180,7 @@ public final class SimCluster implements AutoCloseable {
   private boolean tick(long limitNanos) {
     long next = limitNanos;
     for (Host host : order) {
-      if (!host.transport.dead() && !stalled.contains(host)) {
+      if (!host.transport.isDead() && !stalled.contains(host)) {
         next = Math.min(next, host.transport.nextEvent());
         next =
             Math.min(next, clock.nanos() + host.engine.nanosToDeadline(limitNanos - clock.nanos()));
@@ -228,11 +238,11 @@ public final class SimCluster implements AutoCloseable {
 
   @Override
   public void close() {
-    for (Host host : hosts.values()) {
-      if (!host.transport.dead()) {
+    for (Host host : started) {
+      if (!host.transport.isDead()) {
         host.engine.close();
       }
     }
-    hosts.values().forEach(host -> host.arena.close());
+    started.forEach(host -> host.arena.close());
   }
 }

@@ -286,7 +286,8 @@ public final class SimTransport implements Transport {
     return flights.size() + landing.size();
   }
 
-  boolean dead() {
+  /** Whether this host was killed or has closed. */
+  public boolean isDead() {
     return dead;
   }
 
