@@ -1,7 +1,5 @@
 package io.crossmesh.transfer;
 
-import io.crossmesh.Code;
-import io.crossmesh.CrossmeshException;
 import io.crossmesh.plan.Plan;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -25,6 +23,9 @@ import org.jspecify.annotations.Nullable;
  * </ul>
  */
 final class Channel {
+  /** Others can be open a moment earlier, but send no more steps than they have staging sets. */
+  private static final int EARLY_MAX = 1 << 16;
+
   private record Early(String host, ControlMessage message) {}
 
   private final Node node;
@@ -32,16 +33,12 @@ final class Channel {
   private final Binding binding;
   private final List<LocalParticipant> senders;
   private final List<LocalParticipant> receivers;
+  private final ChannelText text;
   private final ChannelOpening opening;
   private final Closings closings;
   private final DeadSteps deadSteps = new DeadSteps();
   private final ArrayDeque<Early> early = new ArrayDeque<>();
-  private final List<Link> links = new ArrayList<>();
-  private @Nullable ChannelMemory memory;
-  private @Nullable HostPlan plan;
-  private @Nullable SourceSteps source;
-  private @Nullable SinkSteps sink;
-  private @Nullable LocalCopier copier;
+  private @Nullable Roles roles;
   private boolean open;
   private boolean ended;
   private boolean queued;
@@ -60,7 +57,8 @@ final class Channel {
     this.binding = binding;
     this.senders = List.copyOf(senders);
     this.receivers = List.copyOf(receivers);
-    this.closings = new Closings(binding);
+    this.text = new ChannelText(node.host(), binding);
+    this.closings = new Closings(binding, text);
     this.opening = new ChannelOpening(node, this, binding);
     for (int i = 0; i < senders.size(); i++) {
       senders.get(i).bind(this, i);
@@ -92,12 +90,7 @@ final class Channel {
 
   /** The channel and its tensors, in the words of messages. */
   String what() {
-    int more = binding.request().tensors().size() - 1;
-    return "channel '%s' (%s%s)"
-        .formatted(
-            binding.name(),
-            binding.request().tensors().getFirst().describe(),
-            more > 0 ? " and " + more + " more" : "");
+    return text.what();
   }
 
   private List<LocalParticipant> participants() {
@@ -109,66 +102,22 @@ final class Channel {
   /**
    * Reserves everything this host needs.
    *
-   * @throws CrossmeshException ARENA_FULL, or PEER_LOST when a host of the channel is not connected
+   * @throws io.crossmesh.CrossmeshException ARENA_FULL, or PEER_LOST when a host of the channel is
+   *     not connected
    */
   void reserve(Plan made) {
-    HostPlan host =
-        new HostPlan(
-            made, node.host(), senders.stream().map(sender -> sender.open().devices()).toList());
-    int depth = receivers.stream().mapToInt(r -> r.open().depth()).max().orElse(0);
-    List<Integer> down = host.downstream().stream().map(this::peer).toList();
-    List<Integer> up = host.upstream().stream().map(this::peer).toList();
-    ChannelMemory reserved = new ChannelMemory(node, binding.name(), host, depth, senders);
-    int window = node.options().chunksInFlight();
-    for (int next = 0; next < down.size(); next++) {
-      links.add(new Link(node, this, down.get(next), window, reserved.down(next)));
-    }
-    LocalCopier copies =
-        new LocalCopier(this, reserved.local().isEmpty() ? null : reserved.local().getFirst());
-    if (!senders.isEmpty()) {
-      source = new SourceSteps(node, this, host, senders, binding.hosts(Side.DST), links, copies);
-    }
-    if (!receivers.isEmpty()) {
-      SinkSteps steps =
-          new SinkSteps(
-              node, this, host, reserved.landing(), receivers, binding.hosts(Side.SRC), links);
-      for (int previous = 0; previous < up.size(); previous++) {
-        steps.addUpstream(new Upstream(this, steps, up.get(previous), reserved.up(previous)));
-      }
-      copies.into(steps);
-      sink = steps;
-    }
-    memory = reserved;
-    plan = host;
-    copier = copies;
-  }
-
-  private int peer(String host) {
-    Peer peer = node.peers().ofHost(host);
-    if (peer == null || !peer.connected()) {
-      throw new CrossmeshException(
-          Code.PEER_LOST,
-          "host '%s' is not connected; see whether its agent runs and is in the cluster's list"
-              .formatted(host));
-    }
-    return peer.index();
+    roles = new Roles(node, this, binding, made, senders, receivers);
   }
 
   /** Every host is ready. */
   void open() {
-    HostPlan host = plan;
-    ChannelMemory reserved = memory;
-    if (open || ended || host == null || reserved == null) {
+    Roles ready = roles;
+    if (open || ended || ready == null) {
       return;
     }
     open = true;
-    for (LocalParticipant sender : senders) {
-      SetLayout layout = host.staging().get(sender.index());
-      List<MemorySet> sets = reserved.staging(sender.index());
-      sender.opened(info(host, layout, sender, sets), sets);
-    }
-    for (LocalParticipant receiver : receivers) {
-      receiver.opened(info(host, host.landing(), receiver, List.of()), List.of());
+    for (LocalParticipant participant : participants()) {
+      participant.opened(ready.info(id(), participant), ready.stagingSets(participant));
     }
     while (!early.isEmpty() && !ended) {
       Early first = early.poll();
@@ -176,18 +125,16 @@ final class Channel {
     }
   }
 
-  private OpenInfo info(
-      HostPlan host, SetLayout layout, LocalParticipant process, List<MemorySet> sets) {
-    return new OpenInfo(
-        host.plan(),
-        id(),
-        layout.tilesOf(process.open().devices()),
-        layout.bytes(),
-        sets.stream().map(MemorySet::base).toList());
+  private Roles roles() {
+    Roles present = roles;
+    if (present == null) {
+      throw new IllegalStateException("the channel is not planned yet");
+    }
+    return present;
   }
 
   void send(LocalParticipant sender, long before, long step, int stagingSet) {
-    SourceSteps steps = source;
+    SourceSteps steps = roles().source();
     if (steps != null) {
       steps.send(sender, before, step, stagingSet);
       forget();
@@ -195,7 +142,7 @@ final class Channel {
   }
 
   void recv(LocalParticipant receiver, long before, long step) {
-    SinkSteps steps = sink;
+    SinkSteps steps = roles().sink();
     if (steps != null) {
       steps.recv(receiver, before, step);
       forget();
@@ -204,7 +151,7 @@ final class Channel {
 
   /** Forgets dead steps that neither a process here nor a source host can begin any more. */
   private void forget() {
-    long through = sink == null ? Long.MAX_VALUE : sink.startedByAll();
+    long through = roles().startedByAll();
     for (LocalParticipant participant : participants()) {
       through = participant.closing() ? through : Math.min(through, participant.lastCalled());
     }
@@ -221,16 +168,18 @@ final class Channel {
       opening.ready(host, ControlCodec.readDigest(message.payload()));
     } else if (message.kind() == MessageKind.CHANNEL_FAIL) {
       fail(ControlCodec.readFailure(message.payload()), false);
-    } else if (!open) {
+    } else if (!open && early.size() < EARLY_MAX) {
       early.add(new Early(host, message));
+    } else if (!open) {
+      node.drop();
     } else {
       stepMessage(host, message);
     }
   }
 
   private void stepMessage(String host, ControlMessage message) {
-    SourceSteps sending = source;
-    SinkSteps landing = sink;
+    SourceSteps sending = roles().source();
+    SinkSteps landing = roles().sink();
     long step = message.step();
     switch (message.kind()) {
       case START -> {
@@ -257,8 +206,8 @@ final class Channel {
 
   /** Answers where a chunk goes. */
   Transport.Landing chunk(WireHeader header, Peer peer) {
-    SinkSteps steps = sink;
-    if (!open || ended || steps == null) {
+    SinkSteps steps = !open || ended ? null : roles().sink();
+    if (steps == null) {
       node.drop();
       return Transport.Landing.DISCARD;
     }
@@ -268,7 +217,7 @@ final class Channel {
   /** Why a step is over before it is called, if it is. */
   @Nullable Failure over(long step) {
     Failure dead = deadSteps.get(step);
-    if (dead != null || (sink != null && sink.isWhole(step))) {
+    if (dead != null || roles().isWhole(step)) {
       return dead;
     }
     return closings.over(step);
@@ -281,18 +230,15 @@ final class Channel {
 
   /** Ends a step on this host, and with {@code tell} on all others. */
   void failStep(long step, Failure failure, boolean tell) {
-    boolean live = (source != null && source.isLive(step)) || (sink != null && sink.isLive(step));
+    if (!open || ended || deadSteps.get(step) != null) {
+      return;
+    }
     boolean past = participants().stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
-    if (!open || ended || deadSteps.get(step) != null || (!live && past)) {
+    if (past && !roles().isLive(step)) {
       return;
     }
     deadSteps.add(step, failure);
-    if (source != null) {
-      source.fail(step);
-    }
-    if (sink != null) {
-      sink.fail(step);
-    }
+    roles().fail(step);
     if (tell) {
       tell(MessageKind.STEP_FAIL, step, ControlCodec.failure(failure));
     }
@@ -303,29 +249,19 @@ final class Channel {
 
   /** Ends two steps that the parties do not agree on. */
   void mismatch(long step, long later, String why) {
-    Failure failure =
-        new Failure(
-            Code.STEP_MISMATCH,
-            ("Step %d of %s cannot be completed: %s. Steps %d and %d are over; give both ends the"
-                    + " same step numbers.")
-                .formatted(step, what(), why, step, later));
+    Failure failure = text.mismatch(step, later, why);
     failStep(step, failure, true);
     failStep(later, failure, true);
   }
 
   /** The failure of steps that lost a chunk. */
   Failure lostFailure(String reason) {
-    return new Failure(
-        Code.PEER_LOST,
-        "Host '%s' lost the connection to another host of %s: %s. See whether all agents run."
-            .formatted(node.host(), what(), reason));
+    return text.lostChunk(reason);
   }
 
   /** What a step waits for, in the words of messages. */
   String lacks(long step) {
-    String sending = source == null ? "" : source.lacks(step);
-    String landing = sink == null ? "" : sink.lacks(step);
-    return sending + (sending.isEmpty() || landing.isEmpty() ? "" : "; ") + landing;
+    return roles().lacks(step);
   }
 
   private void tell(MessageKind kind, long step, byte[] payload) {
@@ -344,32 +280,20 @@ final class Channel {
       node.outbox()
           .send(binding.hosts(), MessageKind.CLOSE, id(), participant.lastCalled(), payload);
     }
-    if (source != null) {
-      source.senderClosed();
-    }
-    if (sink != null) {
-      sink.receiverClosed();
-    }
+    roles().participantClosing();
   }
 
   private void close(String host, long lastStep, long number) {
     binding.claims().stream()
         .filter(claim -> claim.host().equals(host) && claim.id().number() == number)
         .findFirst()
-        .filter(claim -> closings.add(host, claim.id(), lastStep, what()))
+        .filter(claim -> closings.add(host, claim.id(), lastStep))
         .ifPresent(claim -> endUnfinished(closings.horizon(), closings.failure()));
   }
 
   private void endUnfinished(long after, @Nullable Failure failure) {
-    List<Long> unfinished = new ArrayList<>();
-    if (source != null) {
-      unfinished.addAll(source.unfinishedAfter(after));
-    }
-    if (sink != null) {
-      unfinished.addAll(sink.unfinishedAfter(after));
-    }
     if (failure != null) {
-      unfinished.forEach(step -> failStep(step, failure, false));
+      roles().unfinishedAfter(after).forEach(step -> failStep(step, failure, false));
     }
   }
 
@@ -385,11 +309,7 @@ final class Channel {
     if (ended || !binding.hosts().contains(host)) {
       return;
     }
-    Failure failure =
-        new Failure(
-            Code.PEER_LOST,
-            "Host '%s' is lost (%s): %s cannot go on. Start its agent again and open the channel anew."
-                .formatted(host, reason, what()));
+    Failure failure = text.lostHost(host, reason);
     if (closings.closed(host)) {
       endUnfinished(Long.MIN_VALUE, failure);
     } else {
@@ -420,11 +340,8 @@ final class Channel {
     }
     ended = true;
     early.clear();
-    if (source != null) {
-      source.end();
-    }
-    if (sink != null) {
-      sink.end();
+    if (roles != null) {
+      roles.end();
     }
     registry.over(this);
     dispose();
@@ -440,8 +357,8 @@ final class Channel {
   }
 
   private void dispose() {
-    if (ended && pins == 0 && memory != null) {
-      memory.close();
+    if (ended && pins == 0 && roles != null) {
+      roles.close();
     }
   }
 
@@ -456,16 +373,12 @@ final class Channel {
   /** Sends and copies what can be; the number of chunks. */
   int pump() {
     queued = false;
-    int chunks = 0;
-    for (int i = 0; i < links.size() && !ended; i++) {
-      chunks += links.get(i).pump();
+    if (ended) {
+      return 0;
     }
-    LocalCopier copies = copier;
-    if (copies != null && !ended) {
-      chunks += copies.pump(node.options().copyBytesPerTurn());
-      if (!copies.idle()) {
-        wake();
-      }
+    int chunks = roles().pump();
+    if (!ended && roles().hasCopies()) {
+      wake();
     }
     return chunks;
   }
@@ -479,15 +392,13 @@ final class Channel {
   }
 
   EngineStatus.Channel status() {
-    int live = (source == null ? 0 : source.live()) + (sink == null ? 0 : sink.live());
-    int receipts = memory == null ? 0 : memory.landing().receiptsOut();
     boolean closing = participants().stream().anyMatch(LocalParticipant::closing);
     return new EngineStatus.Channel(
         binding.name(),
         id(),
         !open ? "opening" : closing ? "closing" : "open",
-        live,
-        receipts,
+        roles == null ? 0 : roles.live(),
+        roles == null ? 0 : roles.receiptsOut(),
         bulkBytesSent,
         bulkBytesReceived);
   }

@@ -16,6 +16,9 @@ final class ClaimsDirectory {
   /** Most open claims of one name; more are a mistake of the programs, not of a pipeline. */
   private static final int PER_NAME_MAX = 1 << 12;
 
+  /** Most open names. */
+  private static final int NAMES_MAX = 1 << 16;
+
   private final Map<String, List<Claim>> open = new LinkedHashMap<>();
   private final Map<Claim.Id, Boolean> spent =
       new LinkedHashMap<>() {
@@ -27,7 +30,8 @@ final class ClaimsDirectory {
 
   /** Adds a claim; false when it is known, spent or one too many. */
   boolean add(Claim claim) {
-    if (spent.containsKey(claim.id())) {
+    if (spent.containsKey(claim.id())
+        || (open.size() >= NAMES_MAX && !open.containsKey(claim.name()))) {
       return false;
     }
     List<Claim> claims = open.computeIfAbsent(claim.name(), n -> new ArrayList<>());

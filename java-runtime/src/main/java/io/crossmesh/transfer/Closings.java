@@ -1,6 +1,5 @@
 package io.crossmesh.transfer;
 
-import io.crossmesh.Code;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -12,17 +11,19 @@ import org.jspecify.annotations.Nullable;
  * closes says the last step it takes part in, and what comes after the least of those is cancelled.
  */
 final class Closings {
+  private final ChannelText text;
   private final Map<String, Integer> openClaims = new HashMap<>();
   private final Set<Claim.Id> closed = new HashSet<>();
   private long horizon = Long.MAX_VALUE;
   private @Nullable Failure failure;
 
-  Closings(Binding binding) {
+  Closings(Binding binding, ChannelText text) {
+    this.text = text;
     binding.claims().forEach(claim -> openClaims.merge(claim.host(), 1, Integer::sum));
   }
 
   /** Notes a closing; whether the horizon came closer. */
-  boolean add(String host, Claim.Id claim, long lastStep, String what) {
+  boolean add(String host, Claim.Id claim, long lastStep) {
     if (!closed.add(claim)) {
       return false;
     }
@@ -31,14 +32,7 @@ final class Closings {
       return false;
     }
     horizon = lastStep;
-    failure =
-        new Failure(
-            Code.TRANSFER_CANCELLED,
-            "Host '%s' closed its end of %s%s; open the channel anew to go on."
-                .formatted(
-                    host,
-                    what,
-                    lastStep == Long.MIN_VALUE ? " before any step" : " after step " + lastStep));
+    failure = text.closed(host, lastStep);
     return true;
   }
 

@@ -9,8 +9,10 @@ import io.crossmesh.plan.Move;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.TensorReshard;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +32,7 @@ final class HostPlan {
   private final List<HostMove> locals = new ArrayList<>();
   private final List<HostMove> incoming = new ArrayList<>();
   private final @Nullable HostMove[] incomingByMove;
+  private final Map<Integer, Integer> stagerOf = new HashMap<>();
   private final Set<String> reached = new TreeSet<>();
   private final int[] movesStaged;
   private long landingChunks;
@@ -44,18 +47,23 @@ final class HostPlan {
     this.incomingByMove = new @Nullable HostMove[plan.moves().size()];
     this.movesStaged = new int[stagers.size()];
     layOutLanding();
-    stagers.forEach(devices -> staging.add(new SetLayout()));
+    for (int stager = 0; stager < stagers.size(); stager++) {
+      staging.add(new SetLayout());
+      for (int device : stagers.get(stager)) {
+        stagerOf.put(device, stager);
+      }
+    }
     for (Move move : plan.moves()) {
       if (move.route().getFirst().equals(host)) {
         TensorReshard tensor = tensor(move);
         staging
-            .get(stager(move, stagers))
+            .get(stager(move))
             .add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
       }
     }
     for (int i = 0; i < plan.moves().size(); i++) {
       if (plan.moves().get(i).route().contains(host)) {
-        place(i, plan.moves().get(i), stagers);
+        place(i, plan.moves().get(i));
       }
     }
   }
@@ -72,22 +80,21 @@ final class HostPlan {
     }
   }
 
-  private static int stager(Move move, List<List<Integer>> stagers) {
-    for (int i = 0; i < stagers.size(); i++) {
-      if (stagers.get(i).contains(move.sender())) {
-        return i;
-      }
+  private int stager(Move move) {
+    Integer stager = stagerOf.get(move.sender());
+    if (stager == null) {
+      throw broken(move, "no process here holds its sender");
     }
-    throw broken(move, "no process here holds its sender");
+    return stager;
   }
 
-  private void place(int index, Move move, List<List<Integer>> stagers) {
+  private void place(int index, Move move) {
     TensorReshard tensor = tensor(move);
     int position = move.route().indexOf(host);
     int stager = HostMove.NONE;
     TilePlace source = null;
     if (position == 0) {
-      stager = stager(move, stagers);
+      stager = stager(move);
       Box tile = tensor.src().tile(tensor.tensor().shape(), move.sender());
       long offset = staging.get(stager).offset(move.tensor(), tile);
       source = new TilePlace(offset, layout(move, tile));

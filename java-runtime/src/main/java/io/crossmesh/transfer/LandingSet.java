@@ -1,7 +1,6 @@
 package io.crossmesh.transfer;
 
 import io.crossmesh.memory.Slot;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A set that steps land in. It is in use while a step is granted it, while something is in flight
@@ -10,7 +9,6 @@ import org.jspecify.annotations.Nullable;
 final class LandingSet {
   private final Slot slot;
   private final MemorySet memory;
-  private @Nullable LandingSet spare;
   private int pins;
   private int receipts;
   private boolean granted;
@@ -35,10 +33,6 @@ final class LandingSet {
     promised = true;
   }
 
-  boolean granted() {
-    return granted;
-  }
-
   void ungrant() {
     granted = false;
     promised = false;
@@ -50,20 +44,8 @@ final class LandingSet {
   }
 
   /** The first process has it: from now on it comes back only when that process lets it. */
-  void handed(@Nullable LandingSet replacement) {
+  void handed() {
     promised = false;
-    spare = replacement;
-  }
-
-  /** Takes the set that replaces this one. */
-  @Nullable LandingSet takeSpare() {
-    LandingSet was = spare;
-    spare = null;
-    return was;
-  }
-
-  boolean hasSpare() {
-    return spare != null;
   }
 
   void pin() {

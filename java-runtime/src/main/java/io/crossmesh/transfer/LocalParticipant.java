@@ -2,11 +2,8 @@ package io.crossmesh.transfer;
 
 import io.crossmesh.Code;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -20,7 +17,7 @@ final class LocalParticipant implements ChannelHandle {
   private final Registry registry;
   private final ChannelOpen open;
   private final Participant process;
-  private final TreeMap<Long, Long> pending = new TreeMap<>();
+  private final PendingCalls pending;
   private final BitSet stagingInUse = new BitSet();
   private final Receipts receipts = new Receipts();
   private final ArrayDeque<Runnable> early = new ArrayDeque<>();
@@ -32,13 +29,13 @@ final class LocalParticipant implements ChannelHandle {
   private boolean opened;
   private boolean closing;
   private boolean ended;
-  private boolean timerSet;
 
   LocalParticipant(Node node, Registry registry, ChannelOpen open, Participant process) {
     this.node = node;
     this.registry = registry;
     this.open = open;
-    this.process = process;
+    this.process = new GuardedParticipant(process);
+    this.pending = new PendingCalls(node, open.timeoutNanos(), this::late);
   }
 
   ChannelOpen open() {
@@ -224,45 +221,28 @@ final class LocalParticipant implements ChannelHandle {
     lastCalled = step;
     Failure over = bound().over(step);
     if (over == null) {
-      pending.put(step, node.now() + open.timeoutNanos());
-      setTimer();
+      pending.add(step);
     }
     return over;
   }
 
-  private void setTimer() {
-    if (!timerSet && !pending.isEmpty()) {
-      timerSet = true;
-      node.timers().at(pending.firstEntry().getValue(), this::timeOut);
+  private void late(long step) {
+    if (ended) {
+      return;
     }
-  }
-
-  private void timeOut() {
-    timerSet = false;
-    while (!ended && !pending.isEmpty()) {
-      Map.Entry<Long, Long> first = pending.firstEntry();
-      if (first.getValue() - node.now() > 0) {
-        break;
-      }
-      long step = first.getKey();
-      bound()
-          .failStep(
-              step,
-              new Failure(
-                  Code.TRANSFER_TIMEOUT,
-                  "Step %d of %s was not done within %.3f s of its call by %s: %s."
-                      .formatted(
-                          step,
-                          bound().what(),
-                          open.timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1),
-                          who(),
-                          bound().lacks(step))),
-              true);
-      pending.remove(step);
-    }
-    if (!ended) {
-      setTimer();
-    }
+    Failure failure =
+        new Failure(
+            Code.TRANSFER_TIMEOUT,
+            "Step %d of %s was not done within %.3f s of its call by %s: %s."
+                .formatted(
+                    step,
+                    bound().what(),
+                    open.timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1),
+                    who(),
+                    bound().lacks(step)));
+    bound().failStep(step, failure, true);
+    // Whatever the channel knows of the step, the call gets its answer.
+    stepOver(step, failure);
   }
 
   private void doClose() {
@@ -288,7 +268,7 @@ final class LocalParticipant implements ChannelHandle {
       Failure why =
           new Failure(
               Code.TRANSFER_CANCELLED, "%s closed its end of %s.".formatted(who(), bound.what()));
-      new ArrayList<>(pending.keySet()).forEach(step -> bound.failStep(step, why, true));
+      pending.steps().forEach(step -> bound.failStep(step, why, true));
     }
     closing = true;
     bound.closing(this);
@@ -325,14 +305,14 @@ final class LocalParticipant implements ChannelHandle {
   }
 
   void delivered(long step) {
-    if (!ended && pending.remove(step) != null) {
+    if (!ended && pending.remove(step)) {
       process.onDelivered(step);
       closeIfIdle();
     }
   }
 
   void received(long step, SetPool pool, LandingSet set, boolean mustCopy) {
-    if (!ended && pending.remove(step) != null) {
+    if (!ended && pending.remove(step)) {
       process.onReceived(step, receipts.give(pool, set), set.memory().base(), mustCopy);
       closeIfIdle();
     }
@@ -340,7 +320,7 @@ final class LocalParticipant implements ChannelHandle {
 
   /** A step is over; it is told if it waits for it. */
   void stepOver(long step, Failure failure) {
-    if (!ended && pending.remove(step) != null) {
+    if (!ended && pending.remove(step)) {
       failed(step, failure);
       closeIfIdle();
     }

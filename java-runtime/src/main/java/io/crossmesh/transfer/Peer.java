@@ -17,6 +17,7 @@ final class Peer {
   private final BiConsumer<Peer, ControlMessage> sink;
   private final ArrayDeque<Arrival> arrivals = new ArrayDeque<>();
   private boolean connected = true;
+  private boolean greeted;
 
   Peer(int index, PeerSpec spec, BiConsumer<Peer, ControlMessage> sink) {
     this.index = index;
@@ -38,6 +39,13 @@ final class Peer {
 
   boolean connected() {
     return connected;
+  }
+
+  /** Notes a greeting; false when there was one before: then the peer had lost this host. */
+  boolean greet() {
+    boolean first = !greeted;
+    greeted = true;
+    return first;
   }
 
   /** Nothing that is still landing will be handed on. */

@@ -9,13 +9,14 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The landing sets of a channel on one host. {@code depth} of them exist from the opening on. A set
- * that a process keeps is replaced by a spare from the arena, so the credit returns at the
- * hand-over; when the arena has none, at least one set keeps going round: the process that would be
- * handed the last one is told to copy it and give it back at once.
+ * The landing sets of a channel on one host. {@code depth} of them exist from the opening on and go
+ * round. A credit returns at the hand-over: when a process keeps a set and a step waits, another is
+ * got from the arena; when the arena has none, at least one set keeps going round, as the process
+ * that would be handed the last one is told to copy it and give it back at once.
  *
- * <p>Invariant: sets that are free, or granted and not handed over, or spares in waiting number at
- * most {@code depth}; and at least one while no process breaks its word to copy.
+ * <p>Invariants: at most {@code depth} steps are granted; sets that are free, or granted and not
+ * handed over to anybody, number at most {@code depth}, and at least one while no process breaks its
+ * word to copy. What returns beyond that goes back to the arena.
  */
 final class SetPool {
   private final Node node;
@@ -54,9 +55,15 @@ final class SetPool {
     return new LandingSet(slot, new MemorySet(node.memory(), slot.offset(), moves));
   }
 
-  /** A set for a step, if one is free. */
+  /** A set for a step, if there is one. */
   @Nullable LandingSet grant() {
+    if (granted.size() >= depth) {
+      return null;
+    }
     LandingSet set = free.poll();
+    if (set == null) {
+      set = spare();
+    }
     if (set != null) {
       set.grant();
       granted.add(set);
@@ -64,28 +71,42 @@ final class SetPool {
     return set;
   }
 
-  /**
-   * Prepares the first hand-over of a granted set: gets a replacement if there is one.
-   *
-   * @return whether the process must copy because nothing would be left to land in
-   */
-  boolean handOver(LandingSet set) {
-    LandingSet spare = null;
+  private @Nullable LandingSet spare() {
+    // Asked for often while the arena is full: the refusal itself, with its list, is for people.
+    if (node.arena().budget() - node.arena().used() < bytes) {
+      return null;
+    }
     try {
-      spare = allocate();
+      return allocate();
     } catch (CrossmeshException e) {
       if (e.code() != Code.ARENA_FULL) {
         throw e;
       }
+      return null;
     }
-    set.handed(spare);
-    return promised() == 0;
+  }
+
+  /**
+   * Prepares the first hand-over of a granted set.
+   *
+   * @return whether the process must copy because nothing would be left to land in
+   */
+  boolean handOver(LandingSet set) {
+    set.handed();
+    if (promised() > 0) {
+      return false;
+    }
+    LandingSet spare = spare();
+    if (spare != null) {
+      free.add(spare);
+    }
+    return spare == null;
   }
 
   private int promised() {
     int count = free.size();
-    for (LandingSet set : granted) {
-      count += (set.promised() ? 1 : 0) + (set.hasSpare() ? 1 : 0);
+    for (int i = 0; i < granted.size(); i++) {
+      count += granted.get(i).promised() ? 1 : 0;
     }
     return count;
   }
@@ -94,10 +115,6 @@ final class SetPool {
   void ungrant(LandingSet set) {
     granted.remove(set);
     set.ungrant();
-    LandingSet spare = set.takeSpare();
-    if (spare != null) {
-      retire(spare);
-    }
     retire(set);
   }
 

@@ -2,7 +2,6 @@ package io.crossmesh.transfer;
 
 import io.crossmesh.Code;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.TreeMap;
@@ -19,18 +18,20 @@ import org.jspecify.annotations.Nullable;
  * is of no granted step is thrown away.
  */
 final class SinkSteps {
+  /** Most steps known; a source has no more in flight than it has staging sets. */
+  private static final int KNOWN_MAX = 1 << 16;
+
   private final Node node;
   private final Channel channel;
   private final HostPlan plan;
   private final SetPool pool;
   private final List<LocalParticipant> receivers;
-  private final List<String> sources;
+  private final Starts starts;
   private final List<Link> links;
   private final List<Upstream> upstream = new ArrayList<>();
   private final TreeMap<Long, SinkStep> steps = new TreeMap<>();
   private final TreeSet<Long> waiting = new TreeSet<>();
   private final List<SinkStep> granted = new ArrayList<>();
-  private final long[] lastStarted;
   private long handedThrough = Long.MIN_VALUE;
 
   SinkSteps(
@@ -46,10 +47,8 @@ final class SinkSteps {
     this.plan = plan;
     this.pool = pool;
     this.receivers = receivers;
-    this.sources = sources;
+    this.starts = new Starts(sources);
     this.links = links;
-    this.lastStarted = new long[sources.size()];
-    Arrays.fill(lastStarted, Long.MIN_VALUE);
   }
 
   /** Adds the host with the next index in {@link HostPlan#upstream()}. */
@@ -63,7 +62,7 @@ final class SinkSteps {
 
   /** The lowest step that every source host has begun. */
   long startedByAll() {
-    return Arrays.stream(lastStarted).min().orElse(Long.MAX_VALUE);
+    return starts.all();
   }
 
   /** A process asks for a step that is neither dead nor before its last. */
@@ -74,10 +73,10 @@ final class SinkSteps {
             earlier.step(), step, "%s asked for step %d next".formatted(receiver.who(), step));
       }
     }
-    for (int source = 0; source < sources.size(); source++) {
+    for (int source = 0; source < starts.size(); source++) {
       SinkStep known = steps.get(step);
-      if (lastStarted[source] > step && (known == null || !known.started().get(source))) {
-        channel.mismatch(step, lastStarted[source], skipped(source, lastStarted[source]));
+      if (starts.last(source) > step && (known == null || !known.started().get(source))) {
+        channel.mismatch(step, starts.last(source), starts.skipped(source));
       }
     }
     if (channel.dead(step) == null) {
@@ -90,19 +89,19 @@ final class SinkSteps {
 
   /** A source host has begun a step. */
   void start(String host, long step) {
-    int source = sources.indexOf(host);
-    if (source < 0 || step <= lastStarted[source]) {
+    int source = starts.begin(host, step);
+    if (source < 0) {
       node.drop();
       return;
     }
-    lastStarted[source] = step;
     for (SinkStep earlier : new ArrayList<>(steps.headMap(step).values())) {
       if (!earlier.started().get(source) && !earlier.doneSent()) {
-        channel.mismatch(earlier.step(), step, skipped(source, step));
+        channel.mismatch(earlier.step(), step, starts.skipped(source));
       }
     }
     boolean known = steps.containsKey(step);
-    if (channel.dead(step) != null || (!known && step <= handedThrough)) {
+    if (channel.dead(step) != null
+        || (!known && (step <= handedThrough || steps.size() >= KNOWN_MAX))) {
       return;
     }
     for (LocalParticipant receiver : receivers) {
@@ -123,10 +122,6 @@ final class SinkSteps {
   private boolean asked(LocalParticipant receiver, long step) {
     SinkStep known = steps.get(step);
     return known != null && known.called().get(receiver.index());
-  }
-
-  private String skipped(int source, long later) {
-    return "source host '%s' began step %d without it".formatted(sources.get(source), later);
   }
 
   private SinkStep know(long step) {
@@ -154,7 +149,7 @@ final class SinkSteps {
       step.grant(set, incoming(step, set), plan.landingChunks(), plan.forwards());
       granted.add(step);
       node.outbox()
-          .send(sources, MessageKind.GRANT, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+          .send(starts.sources(), MessageKind.GRANT, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
       // With nothing to land, the grant may be the last thing that was missing.
       whole(step);
     }
@@ -254,11 +249,11 @@ final class SinkSteps {
 
   private void whole(SinkStep step) {
     // With nothing to land, that all sources have begun is all there is to wait for.
-    boolean begun = plan.landingChunks() > 0 || step.started().cardinality() == sources.size();
+    boolean begun = plan.landingChunks() > 0 || step.started().cardinality() == starts.size();
     if (!step.over() && step.landed() && begun) {
       if (step.tellDone()) {
         node.outbox()
-            .send(sources, MessageKind.DONE, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+            .send(starts.sources(), MessageKind.DONE, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
       }
       handOver(step);
     }
@@ -357,12 +352,7 @@ final class SinkSteps {
     if (known.set() == null) {
       return "every landing set is taken by earlier steps that were not received";
     }
-    List<String> missing = new ArrayList<>();
-    for (int source = 0; source < sources.size(); source++) {
-      if (!known.started().get(source)) {
-        missing.add(sources.get(source));
-      }
-    }
+    List<String> missing = starts.without(known);
     return missing.isEmpty()
         ? known.chunksLeft() + " of " + plan.landingChunks() + " chunks have not arrived"
         : "source hosts " + missing + " have not sent it";

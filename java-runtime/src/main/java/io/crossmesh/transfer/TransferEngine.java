@@ -199,7 +199,12 @@ public final class TransferEngine implements AutoCloseable {
     try {
       switch (message.kind()) {
         case HELLO -> {
-          if (ControlCodec.readHello(message.payload()).equals(peer.host())) {
+          if (!ControlCodec.readHello(message.payload()).equals(peer.host())) {
+            node.drop();
+          } else {
+            if (!peer.greet()) {
+              openings.peerLost(peer, "it had lost the connection to this host");
+            }
             openings.greeted(peer);
           }
         }

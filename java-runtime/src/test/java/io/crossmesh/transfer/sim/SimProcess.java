@@ -37,6 +37,7 @@ public final class SimProcess implements Participant {
   private int keep;
   private int copies;
   private boolean closed;
+  private boolean killed;
   private @Nullable Code channelCode;
   private String channelMessage = "";
   private @Nullable OpenInfo info;
@@ -169,6 +170,7 @@ public final class SimProcess implements Participant {
   /** The process dies without a word. */
   public void kill() {
     held.clear();
+    killed = true;
     handle().participantGone("killed");
     channelCode = channelCode == null ? Code.PEER_LOST : channelCode;
   }
@@ -215,6 +217,9 @@ public final class SimProcess implements Participant {
 
   @Override
   public void onOpen(OpenInfo opened) {
+    if (killed) {
+      return;
+    }
     if (info != null || isOver()) {
       throw new AssertionError("opened twice or after the end");
     }
@@ -223,6 +228,9 @@ public final class SimProcess implements Participant {
 
   @Override
   public void onSent(long step, int stagingSet) {
+    if (killed) {
+      return;
+    }
     if (!staging.get(stagingSet)) {
       throw new AssertionError("staging set " + stagingSet + " was free");
     }
@@ -236,11 +244,17 @@ public final class SimProcess implements Participant {
 
   @Override
   public void onDelivered(long step) {
+    if (killed) {
+      return;
+    }
     outcome(step, "delivered");
   }
 
   @Override
   public void onReceived(long step, long receipt, long base, boolean mustCopy) {
+    if (killed) {
+      return;
+    }
     outcome(step, "received");
     check(step, base, "received");
     held.add(new Held(receipt, step, base));
@@ -255,6 +269,9 @@ public final class SimProcess implements Participant {
 
   @Override
   public void onStepFailed(long step, Code code, String message) {
+    if (killed) {
+      return;
+    }
     if (outcomes.containsKey(step)) {
       // A second call of one step number is refused by itself.
       if (code != Code.STEP_MISMATCH) {
@@ -269,7 +286,10 @@ public final class SimProcess implements Participant {
 
   @Override
   public void onChannelFailed(Code code, String message) {
-    if (closed || (channelCode != null && channelCode != Code.PEER_LOST)) {
+    if (killed) {
+      return;
+    }
+    if (closed || channelCode != null) {
       throw new AssertionError("the channel ended twice: " + message);
     }
     channelCode = code;
@@ -278,7 +298,10 @@ public final class SimProcess implements Participant {
 
   @Override
   public void onClosed() {
-    if (isOver() && channelCode != Code.PEER_LOST) {
+    if (killed) {
+      return;
+    }
+    if (isOver()) {
       throw new AssertionError("closed after the end");
     }
     closed = true;

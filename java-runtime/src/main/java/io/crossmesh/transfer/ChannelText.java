@@ -1,0 +1,60 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+
+/** The words in which a channel fails: always with its tensors, their layouts and what to do. */
+final class ChannelText {
+  private final String host;
+  private final Binding binding;
+
+  ChannelText(String host, Binding binding) {
+    this.host = host;
+    this.binding = binding;
+  }
+
+  /** The channel and its tensors. */
+  String what() {
+    int more = binding.request().tensors().size() - 1;
+    return "channel '%s' (%s%s)"
+        .formatted(
+            binding.name(),
+            binding.request().tensors().getFirst().describe(),
+            more > 0 ? " and " + more + " more" : "");
+  }
+
+  /** Two steps that the parties do not agree on. */
+  Failure mismatch(long step, long later, String why) {
+    return new Failure(
+        Code.STEP_MISMATCH,
+        ("Step %d of %s cannot be completed: %s. Steps %d and %d are over; give both ends the same"
+                + " step numbers.")
+            .formatted(step, what(), why, step, later));
+  }
+
+  /** A step that lost a chunk. */
+  Failure lostChunk(String reason) {
+    return new Failure(
+        Code.PEER_LOST,
+        "Host '%s' lost the connection to another host of %s: %s. See whether all agents run."
+            .formatted(host, what(), reason));
+  }
+
+  /** A host that is gone. */
+  Failure lostHost(String lost, String reason) {
+    return new Failure(
+        Code.PEER_LOST,
+        "Host '%s' is lost (%s): %s cannot go on. Start its agent again and open the channel anew."
+            .formatted(lost, reason, what()));
+  }
+
+  /** A closing after which there are no more steps. */
+  Failure closed(String closer, long lastStep) {
+    return new Failure(
+        Code.TRANSFER_CANCELLED,
+        "Host '%s' closed its end of %s%s; open the channel anew to go on."
+            .formatted(
+                closer,
+                what(),
+                lastStep == Long.MIN_VALUE ? " before any step" : " after step " + lastStep));
+  }
+}

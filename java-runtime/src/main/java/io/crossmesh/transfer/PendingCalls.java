@@ -1,0 +1,67 @@
+package io.crossmesh.transfer;
+
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.LongConsumer;
+
+/**
+ * The calls of a participant that have no answer yet, each with its deadline. All have the same
+ * limit, so the first called is the first due, and one timer serves for all.
+ */
+final class PendingCalls {
+  private final Node node;
+  private final long limitNanos;
+  private final LongConsumer late;
+  private final TreeMap<Long, Long> deadlines = new TreeMap<>();
+  private boolean timerSet;
+
+  /**
+   * @param late told each step whose time is up; it is forgotten afterwards
+   */
+  PendingCalls(Node node, long limitNanos, LongConsumer late) {
+    this.node = node;
+    this.limitNanos = limitNanos;
+    this.late = late;
+  }
+
+  void add(long step) {
+    deadlines.put(step, node.now() + limitNanos);
+    setTimer();
+  }
+
+  /** Notes an answer; false when none was due. */
+  boolean remove(long step) {
+    return deadlines.remove(step) != null;
+  }
+
+  boolean isEmpty() {
+    return deadlines.isEmpty();
+  }
+
+  List<Long> steps() {
+    return List.copyOf(deadlines.keySet());
+  }
+
+  void clear() {
+    deadlines.clear();
+  }
+
+  private void setTimer() {
+    if (!timerSet && !deadlines.isEmpty()) {
+      timerSet = true;
+      node.timers().at(deadlines.firstEntry().getValue(), this::fire);
+    }
+  }
+
+  private void fire() {
+    timerSet = false;
+    Map.Entry<Long, Long> first = deadlines.firstEntry();
+    while (first != null && first.getValue() - node.now() <= 0) {
+      late.accept(first.getKey());
+      deadlines.remove(first.getKey());
+      first = deadlines.firstEntry();
+    }
+    setTimer();
+  }
+}

@@ -1,0 +1,196 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.plan.Plan;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What one host does in a channel: as a source, as a destination, or as both at once. Made when the
+ * plan is there, with all the memory that the channel will need.
+ */
+final class Roles implements AutoCloseable {
+  private final Node node;
+  private final HostPlan plan;
+  private final ChannelMemory memory;
+  private final LocalCopier copier;
+  private final List<Link> links = new ArrayList<>();
+  private final @Nullable SourceSteps source;
+  private final @Nullable SinkSteps sink;
+
+  /**
+   * Reserves everything.
+   *
+   * @throws CrossmeshException ARENA_FULL, or PEER_LOST when a neighbour is not connected; nothing is
+   *     held then
+   */
+  Roles(
+      Node node,
+      Channel channel,
+      Binding binding,
+      Plan made,
+      List<LocalParticipant> senders,
+      List<LocalParticipant> receivers) {
+    this.node = node;
+    plan =
+        new HostPlan(
+            made, node.host(), senders.stream().map(sender -> sender.open().devices()).toList());
+    List<Integer> down = plan.downstream().stream().map(this::peer).toList();
+    List<Integer> up = plan.upstream().stream().map(this::peer).toList();
+    int depth = receivers.stream().mapToInt(r -> r.open().depth()).max().orElse(0);
+    memory = new ChannelMemory(node, binding.name(), plan, depth, senders);
+    int window = node.options().chunksInFlight();
+    for (int next = 0; next < down.size(); next++) {
+      links.add(new Link(node, channel, down.get(next), window, memory.down(next)));
+    }
+    copier = new LocalCopier(channel, memory.local().isEmpty() ? null : memory.local().getFirst());
+    source =
+        senders.isEmpty()
+            ? null
+            : new SourceSteps(
+                node, channel, plan, senders, binding.hosts(Side.DST), links, copier);
+    if (receivers.isEmpty()) {
+      sink = null;
+      return;
+    }
+    SinkSteps steps =
+        new SinkSteps(
+            node, channel, plan, memory.landing(), receivers, binding.hosts(Side.SRC), links);
+    for (int previous = 0; previous < up.size(); previous++) {
+      steps.addUpstream(new Upstream(channel, steps, up.get(previous), memory.up(previous)));
+    }
+    copier.into(steps);
+    sink = steps;
+  }
+
+  private int peer(String host) {
+    Peer peer = node.peers().ofHost(host);
+    if (peer == null || !peer.connected()) {
+      throw new CrossmeshException(
+          Code.PEER_LOST,
+          "host '%s' is not connected; see whether its agent runs and is in the cluster's list"
+              .formatted(host));
+    }
+    return peer.index();
+  }
+
+  /** What a participant is told when the channel opens. */
+  OpenInfo info(long channel, LocalParticipant process) {
+    boolean sends = process.open().side() == Side.SRC;
+    SetLayout layout = sends ? plan.staging().get(process.index()) : plan.landing();
+    return new OpenInfo(
+        plan.plan(),
+        channel,
+        layout.tilesOf(process.open().devices()),
+        layout.bytes(),
+        stagingSets(process).stream().map(MemorySet::base).toList());
+  }
+
+  /** The staging sets of a participant; none for a receiver. */
+  List<MemorySet> stagingSets(LocalParticipant process) {
+    return process.open().side() == Side.SRC ? memory.staging(process.index()) : List.of();
+  }
+
+  @Nullable SourceSteps source() {
+    return source;
+  }
+
+  @Nullable SinkSteps sink() {
+    return sink;
+  }
+
+  /** Whether a step is known here and not over. */
+  boolean isLive(long step) {
+    return (source != null && source.isLive(step)) || (sink != null && sink.isLive(step));
+  }
+
+  /** Whether a step has landed and can be asked for, whoever has closed since. */
+  boolean isWhole(long step) {
+    return sink != null && sink.isWhole(step);
+  }
+
+  /** Steps that are known here and not over. */
+  int live() {
+    return (source == null ? 0 : source.live()) + (sink == null ? 0 : sink.live());
+  }
+
+  /** The lowest step that every source host has begun; the largest number without the role. */
+  long startedByAll() {
+    return sink == null ? Long.MAX_VALUE : sink.startedByAll();
+  }
+
+  int receiptsOut() {
+    return memory.landing().receiptsOut();
+  }
+
+  /** A step is over for everybody. */
+  void fail(long step) {
+    if (source != null) {
+      source.fail(step);
+    }
+    if (sink != null) {
+      sink.fail(step);
+    }
+  }
+
+  /** Steps after {@code horizon} that are not whole on all hosts, or not on this one. */
+  List<Long> unfinishedAfter(long horizon) {
+    List<Long> unfinished = new ArrayList<>();
+    if (source != null) {
+      unfinished.addAll(source.unfinishedAfter(horizon));
+    }
+    if (sink != null) {
+      unfinished.addAll(sink.unfinishedAfter(horizon));
+    }
+    return unfinished;
+  }
+
+  /** What a step waits for, in the words of messages. */
+  String lacks(long step) {
+    String sending = source == null ? "" : source.lacks(step);
+    String landing = sink == null ? "" : sink.lacks(step);
+    return sending + (sending.isEmpty() || landing.isEmpty() ? "" : "; ") + landing;
+  }
+
+  /** A process of this host takes part in no more steps: those that waited only for it are done. */
+  void participantClosing() {
+    if (source != null) {
+      source.senderClosed();
+    }
+    if (sink != null) {
+      sink.receiverClosed();
+    }
+  }
+
+  /** Sends and copies what can be; the number of chunks. */
+  int pump() {
+    int chunks = copier.pump(node.options().copyBytesPerTurn());
+    for (int i = 0; i < links.size(); i++) {
+      chunks += links.get(i).pump();
+    }
+    return chunks;
+  }
+
+  /** Whether copies inside the host wait for a turn. */
+  boolean hasCopies() {
+    return !copier.idle();
+  }
+
+  /** The channel is over: nothing is sent or landed any more. */
+  void end() {
+    if (source != null) {
+      source.end();
+    }
+    if (sink != null) {
+      sink.end();
+    }
+  }
+
+  /** Gives the memory back; nothing is in flight any more. */
+  @Override
+  public void close() {
+    memory.close();
+  }
+}
