@@ -27,6 +27,7 @@ final class SetPool {
   private final ArrayDeque<LandingSet> free = new ArrayDeque<>();
   private final List<LandingSet> granted = new ArrayList<>();
   private int receiptsOut;
+  private Runnable whenFree = () -> {};
   private boolean closed;
 
   /**
@@ -48,6 +49,11 @@ final class SetPool {
       close();
       throw e;
     }
+  }
+
+  /** What to do when a set becomes free, whoever let it go. */
+  void whenFree(Runnable action) {
+    whenFree = action;
   }
 
   private LandingSet allocate() {
@@ -127,6 +133,7 @@ final class SetPool {
       set.slot().close();
     } else {
       free.add(set);
+      whenFree.run();
     }
   }
 
@@ -148,6 +155,7 @@ final class SetPool {
   /** Gives up all that nothing uses; the rest follows when it is let go. */
   void close() {
     closed = true;
+    whenFree = () -> {};
     for (LandingSet set : new ArrayList<>(granted)) {
       ungrant(set);
     }

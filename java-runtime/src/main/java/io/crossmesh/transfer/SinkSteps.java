@@ -48,6 +48,7 @@ final class SinkSteps {
     this.pool = pool;
     this.receivers = receivers;
     this.starts = new Starts(sources);
+    pool.whenFree(this::grantNext);
     this.links = links;
   }
 
