@@ -31,8 +31,8 @@ public final class Main implements Callable<Integer> {
   /** Runs a command and exits with its status: 0 well, 1 could not start, 2 wrong options. */
   public static void main(String[] arguments) {
     QuietLogging.apply();
-    // Halting after the orderly end: no library's thread may keep the process alive.
-    Runtime.getRuntime().halt(commandLine().execute(arguments));
+    // Threads of libraries must not keep the process alive after the orderly end.
+    System.exit(commandLine().execute(arguments));
   }
 
   static CommandLine commandLine() {

@@ -5,8 +5,7 @@ import java.util.logging.Logger;
 
 /**
  * Libraries that log through java.util.logging (gRPC, Py4J) speak only of errors. SLF4J is
- * configured by logback.xml: standard error, warnings and worse; {@code CROSSMESH_LOG=debug} shows
- * more.
+ * configured by {@link LogConfigurator}.
  */
 final class QuietLogging {
   // Held strongly: the log manager forgets levels of loggers that nobody refers to.
