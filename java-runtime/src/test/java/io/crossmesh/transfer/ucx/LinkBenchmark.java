@@ -129,11 +129,13 @@ final class LinkBenchmark {
     private int acknowledged;
     private boolean over;
 
-    Node(long name) {
+    Node(long name) throws IOException {
       arena =
           Arena.create(
               Path.of("/dev/shm/crossmesh-link-" + name + "-" + System.nanoTime()),
               TRANSFER_BYTES + (1 << 20));
+      // The receiving process is killed in the end; the mapping does not need the name.
+      Files.delete(arena.file());
       slot = arena.allocate(TRANSFER_BYTES, "benchmark");
       header = arena.allocate(WireHeader.BYTES, "header").segment();
       for (int i = 0; i < CHUNKS; i++) {
