@@ -64,13 +64,16 @@ def ucx_env(environ: dict[str, str]) -> dict[str, str]:
     """What UCX must find in the environment of a JVM. What the user has set stays.
 
     Signals and errors belong to the JVM; without the two `ERROR_HANDLING` keys, peers that watch each other lose
-    shared memory; an unset `UCX_TLS` may choose a transport that does not reach the peer.
+    shared memory; an unset `UCX_TLS` may choose a transport that does not reach the peer. With the default queue of
+    64 messages shared memory stalls on every rendezvous while the other side sleeps (docs/performance.md).
     """
     wanted = {
         "UCX_ERROR_SIGNALS": "",
         "UCX_HANDLE_ERRORS": "none",
         "UCX_POSIX_ERROR_HANDLING": "y",
         "UCX_SYSV_ERROR_HANDLING": "y",
+        "UCX_POSIX_FIFO_SIZE": "1024",
+        "UCX_SYSV_FIFO_SIZE": "1024",
         "UCX_WARN_UNUSED_ENV_VARS": "n",
         "UCX_TLS": "tcp,sm,self",
     }
