@@ -1,6 +1,6 @@
 """Py4J's client with the manners that a library needs.
 
-Py4J's own `send_command` sends a command again when no answer came (a second `send` of a step), logs through the root
+Py4J's own client sends a command again when no answer came (a second `send` of a step), logs failures through the root
 logger, which configures it, and leaves sockets open when a connection is refused. Here a call is made once, and a
 failure is an exception.
 """
@@ -36,7 +36,11 @@ class OnceClient(GatewayClient):  # type: ignore[misc]
     def _create_connection(self) -> GatewayConnection:
         connection = GatewayConnection(self.gateway_parameters, self.gateway_property)
         try:
-            connection.start()
+            # As its start(), which would log the traceback of a refusal that the caller expects.
+            connection.socket.connect((connection.address, connection.port))
+            connection.stream = connection.socket.makefile("rb")
+            connection.is_connected = True
+            connection._authenticate_connection()
         except BaseException:
             connection.socket.close()
             raise

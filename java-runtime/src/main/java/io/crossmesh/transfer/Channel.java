@@ -234,7 +234,8 @@ final class Channel {
       return;
     }
     boolean past = participants().stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
-    if (past && !roles().isLive(step)) {
+    boolean awaited = participants().stream().anyMatch(p -> p.awaits(step));
+    if (past && !awaited && !roles().isLive(step)) {
       return;
     }
     deadSteps.add(step, failure);

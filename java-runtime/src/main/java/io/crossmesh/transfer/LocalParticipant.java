@@ -318,6 +318,11 @@ final class LocalParticipant implements ChannelHandle {
     }
   }
 
+  /** Whether it has called a step and was told neither its success nor its failure. */
+  boolean awaits(long step) {
+    return pending.contains(step);
+  }
+
   /** A step is over; it is told if it waits for it. */
   void stepOver(long step, Failure failure) {
     if (!ended && pending.remove(step)) {

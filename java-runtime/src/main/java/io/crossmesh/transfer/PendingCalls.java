@@ -35,6 +35,10 @@ final class PendingCalls {
     return deadlines.remove(step) != null;
   }
 
+  boolean contains(long step) {
+    return deadlines.containsKey(step);
+  }
+
   boolean isEmpty() {
     return deadlines.isEmpty();
   }

@@ -201,6 +201,21 @@ class TransferFailureTest {
     assertThat(x.c().outcome(2)).isEqualTo("received");
   }
 
+  /** The senders have gone past a step before anybody asked for it. */
+  @Test
+  void receiversThatAskTooLate() {
+    Quad.Parties x = quad.open("x", 2);
+    x.senders().forEach(sender -> sender.send(1));
+    quad.settle(new Quad.Parties(x.a(), x.b(), x.a(), x.b()));
+    x.receivers().forEach(receiver -> receiver.recv(0));
+    quad.settle(x);
+    assertStepFailed(x.receivers(), 0, Code.STEP_MISMATCH, "Step 0", "step 1");
+    x.receivers().forEach(receiver -> receiver.recv(1));
+    quad.settle(x);
+    quad.step(x, 2);
+    assertThat(x.c().outcome(2)).isEqualTo("received");
+  }
+
   @Test
   void sendersThatDisagree() {
     Quad.Parties x = quad.open("x", 2);
