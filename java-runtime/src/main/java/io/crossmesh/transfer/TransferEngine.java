@@ -88,12 +88,15 @@ public final class TransferEngine implements AutoCloseable {
    * Opens this host's part of a channel for a process. Thread-safe.
    *
    * @return what the process does with it from now on, before it is open too
-   * @throws CrossmeshException LAYOUT at once for what is wrong by itself; what the other parties
-   *     have to do with comes through the participant
+   * @throws CrossmeshException LAYOUT at once for what is wrong by itself, AGENT_UNAVAILABLE after
+   *     {@link #close()}; what the other parties have to do with comes through the participant
    */
   public ChannelHandle open(ChannelOpen request, Participant participant) {
     ClaimCheck.check(request);
     ClaimCheck.check(Openings.claimOf(new Claim.Id(node.epoch(), 0), node.host(), request));
+    if (closed) {
+      throw new CrossmeshException(stopping().code(), stopping().message());
+    }
     LocalParticipant local = new LocalParticipant(node, openings, request, participant);
     command(
         () -> {
@@ -109,7 +112,12 @@ public final class TransferEngine implements AutoCloseable {
   /** A reading, taken by the owner thread. Thread-safe. */
   public CompletableFuture<EngineStatus> status() {
     CompletableFuture<EngineStatus> future = new CompletableFuture<>();
-    command(() -> future.complete(reading()));
+    if (closed) {
+      future.completeExceptionally(
+          new CrossmeshException(stopping().code(), stopping().message()));
+    } else {
+      command(() -> future.complete(reading()));
+    }
     return future;
   }
 

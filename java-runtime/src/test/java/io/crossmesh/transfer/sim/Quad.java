@@ -27,7 +27,17 @@ public final class Quad implements AutoCloseable {
 
   /** Host d gets other options than the rest. */
   public Quad(Path directory, long arenaBytes, EngineOptions ofHostD) {
-    cluster = new SimCluster(new Random(1), SimNetwork.Weather.FAIR, directory, arenaBytes);
+    this(directory, arenaBytes, ofHostD, new Random(1), SimNetwork.Weather.FAIR);
+  }
+
+  /** With a seed and weather of its own. */
+  public Quad(
+      Path directory,
+      long arenaBytes,
+      EngineOptions ofHostD,
+      Random dice,
+      SimNetwork.Weather weather) {
+    cluster = new SimCluster(dice, weather, directory, arenaBytes);
     for (String host : List.of("a", "b", "c")) {
       cluster.start(host, Cases.options(64, 4));
     }

@@ -1,6 +1,8 @@
 package io.crossmesh.transfer.sim;
 
 import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Slot;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.EngineStatus;
@@ -42,13 +44,22 @@ public final class Scenario {
   private final List<Worker> workers = new ArrayList<>();
   private final List<Integer> steps = new ArrayList<>();
   private final boolean[] disturbed;
+  private final int pauseNanos;
+  private final int mishapOneIn;
+  private final boolean hogs;
+  private final List<Slot> hogged = new ArrayList<>();
 
   public Scenario(long seed, boolean storm, Path directory) {
     this.dice = new Random(seed);
     this.storm = storm;
     SimNetwork.Weather weather =
         new SimNetwork.Weather(
-            1 + dice.nextInt(300_000), dice.nextInt(3) / 2.0, 1 + dice.nextInt(500_000));
+            1 + dice.nextInt(300_000),
+            dice.nextInt(3) / 2.0,
+            1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000));
+    this.pauseNanos = 1 + dice.nextInt(storm ? 3_000_000 : 300_000);
+    this.mishapOneIn = 10 + dice.nextInt(90);
+    this.hogs = dice.nextInt(3) == 0;
     long arena = (dice.nextInt(4) == 0 ? 64L : 2048L) << 10;
     this.cluster = new SimCluster(dice, weather, directory, arena);
     int count = 2 + dice.nextInt(5);
@@ -125,13 +136,29 @@ public final class Scenario {
           throw new AssertionError("steps are left open: " + open());
         }
         workers.forEach(this::act);
-        if (storm && dice.nextInt(60) == 0) {
+        if (storm && dice.nextInt(mishapOneIn) == 0) {
           disturb();
         }
-        cluster.run(1 + dice.nextInt(storm ? 3_000_000 : 300_000));
+        cluster.run(1 + dice.nextInt(pauseNanos));
+        if (hogs && hogged.isEmpty() && workers.stream().allMatch(w -> w.process.isOpen())) {
+          cluster.hosts().forEach(this::hog);
+        }
       }
       checkOutcomes();
       closeAll();
+    }
+  }
+
+  /** Takes the rest of a host's arena: from now on there are no spare sets. */
+  private void hog(SimCluster.Host host) {
+    for (long bytes = 1 << 20; bytes >= 64; bytes /= 2) {
+      while (host.arena().budget() - host.arena().used() >= bytes) {
+        try {
+          hogged.add(host.arena().allocate(bytes, "hog"));
+        } catch (CrossmeshException noPieceOfThatSize) {
+          break;
+        }
+      }
     }
   }
 
@@ -158,7 +185,7 @@ public final class Scenario {
     int what = dice.nextInt(8);
     if (what < 3) {
       disturbed[victim.channel] = true;
-      long step = dice.nextInt(steps.get(victim.channel));
+      long step = Math.max(0, victim.next - dice.nextInt(3));
       victim.process.handle().cancel(step, Code.TRANSFER_CANCELLED, "tried");
     } else if (what == 3) {
       disturbed[victim.channel] = true;
@@ -275,6 +302,7 @@ public final class Scenario {
         storm ? 10 * SECOND : 2000 * SECOND,
         "all closed");
     workers.stream().filter(w -> !w.dead).forEach(w -> w.process.releaseAll());
+    hogged.forEach(Slot::close);
     cluster.run(5 * SECOND);
     for (SimCluster.Host host : cluster.hosts()) {
       if (!host.transport().isDead() && host.arena().used() != 0) {
