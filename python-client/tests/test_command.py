@@ -1,0 +1,69 @@
+"""The commands that start agents."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import crossmesh as cm
+from crossmesh import _bench
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def command(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-c", "from crossmesh._cli import main; main()", *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, "the agent ended while it started"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return json.loads(path.read_text())
+
+
+def test_agents_of_the_command_line_form_a_cluster(tmp_path):
+    token = "a-token-for-this-test-only-0123456789"
+    infos = [tmp_path / "a.json", tmp_path / "b.json"]
+    with command("agent", "--name", "a", "--info-file", str(infos[0]), CROSSMESH_TOKEN=token) as a:
+        door = wait_for(infos[0], a)["flight"]
+        first = f"{door['host']}:{door['port']}"
+        with command("agent", "--name", "b", "--info-file", str(infos[1]), "--peer", f"a={first}",
+                     CROSSMESH_TOKEN=token) as b:  # fmt: skip
+            try:
+                door = wait_for(infos[1], b)["flight"]
+                with (
+                    cm.connect(first, token=token) as here,
+                    cm.connect(f"{door['host']}:{door['port']}", token=token) as there,
+                ):
+                    here._control.join([("a", first), ("b", f"{door['host']}:{door['port']}")])
+                    src, dst = (cm.Sharding(cm.Mesh((1,), hosts=[host]), "R") for host in "ab")
+                    tx = here.sender("c", cm.TensorSpec((8,), "int32"), src)
+                    rx = there.receiver("c", cm.TensorSpec((8,), "int32"), dst)
+                    tx.send(np.arange(8, dtype=np.int32))
+                    assert np.array_equal(rx.recv().result(30)[0], np.arange(8))
+                    assert here.status()["host"] == "a"
+            finally:
+                a.send_signal(signal.SIGTERM)
+                b.send_signal(signal.SIGINT)
+            a.wait(30)
+            b.wait(30)
+    assert not any(path.exists() for path in infos)
+
+
+def test_the_link_benchmark_measures():
+    result = _bench.link(transport="shm", nbytes=1 << 20, steps=4, depth=2, repeats=1)
+    assert result.median > 0
+    assert result.to_dict()["gb_per_s"] == result.median
