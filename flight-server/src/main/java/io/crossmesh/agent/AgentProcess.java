@@ -13,6 +13,8 @@ import io.crossmesh.gateway.PlannerGateway;
 import io.crossmesh.json.Json;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.mesh.JsonValue;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -61,7 +63,7 @@ final class AgentProcess implements AutoCloseable {
     Engine engine = parts.push(Engines.start(config, epoch, arena));
     Peers peers =
         parts.push(new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
-    PeerWatch watch = parts.push(new PeerWatch(peers, config.peers()));
+    PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
     FlightDoor flight =
         parts.push(
             FlightDoor.open(
@@ -85,12 +87,18 @@ final class AgentProcess implements AutoCloseable {
             config.name(),
             epoch,
             new AgentInfo.Gateway(gateway.port(), gatewayToken),
-            Optional.of(new AgentInfo.Flight(config.bind(), flight.port(), config.token())),
+            Optional.of(new AgentInfo.Flight(reachable(config), flight.port(), config.token())),
             Optional.of(new AgentInfo.SharedMemory(arena.file(), arena.budget())),
             engine.transport());
     info.set(agent);
     watch.start();
     parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
+  }
+
+  /** Where this host itself reaches the door. */
+  private static String reachable(AgentConfig config) {
+    InetAddress bound = new InetSocketAddress(config.bind(), 0).getAddress();
+    return bound == null || !bound.isAnyLocalAddress() ? config.bind() : "127.0.0.1";
   }
 
   private static Hello hello(AgentConfig config, AgentInfo info) {

@@ -10,6 +10,7 @@ import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
 import java.util.List;
+import java.util.Set;
 
 /** The transfer engine of an agent, or the reason why it has none. */
 interface Engine extends AutoCloseable {
@@ -21,6 +22,9 @@ interface Engine extends AutoCloseable {
   void setPeers(List<PeerSpec> peers);
 
   ObjectNode status();
+
+  /** Peers that were met and lost; asking them anew is up to the caller. */
+  Set<String> lostPeers();
 
   @Override
   void close();
@@ -52,6 +56,11 @@ interface Engine extends AutoCloseable {
       json.putArray("channels");
       json.putObject("arena").put("used", arena.used()).put("budget", arena.budget());
       return json;
+    }
+
+    @Override
+    public Set<String> lostPeers() {
+      return Set.of();
     }
 
     @Override

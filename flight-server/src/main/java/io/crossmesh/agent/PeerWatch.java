@@ -4,12 +4,16 @@ import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.Hello;
 import io.crossmesh.flight.PeerAddress;
 import io.crossmesh.flight.Peers;
+import java.util.Collections;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -23,13 +27,15 @@ final class PeerWatch implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(PeerWatch.class);
 
   private final Peers peers;
+  private final Supplier<Set<String>> lost;
   private final Map<String, PeerAddress> watched = new LinkedHashMap<>();
   private final ScheduledExecutorService thread =
       Executors.newSingleThreadScheduledExecutor(
           Thread.ofPlatform().name("peer-watch").daemon(true).factory());
 
-  PeerWatch(Peers peers, List<PeerAddress> configured) {
+  PeerWatch(Peers peers, List<PeerAddress> configured, Supplier<Set<String>> lost) {
     this.peers = peers;
+    this.lost = lost;
     watch(configured);
   }
 
@@ -55,14 +61,26 @@ final class PeerWatch implements AutoCloseable {
     synchronized (watched) {
       all = List.copyOf(watched.values());
     }
+    Set<String> answered = new HashSet<>();
     for (PeerAddress peer : all) {
       try {
-        peers.join(List.of(peer));
+        peers.join(List.of(peer)).forEach(hello -> answered.add(hello.name()));
       } catch (CrossmeshException e) {
         LOG.debug("'{}' is not there: {}", peer.name(), e.getMessage());
       } catch (RuntimeException e) {
         LOG.warn("asking '{}' failed", peer.name(), e);
       }
+    }
+    connectAgain(answered);
+  }
+
+  private void connectAgain(Set<String> answered) {
+    try {
+      if (!Collections.disjoint(answered, lost.get())) {
+        peers.announce();
+      }
+    } catch (CrossmeshException e) {
+      LOG.warn("the engine does not say which peers it lost", e);
     }
   }
 

@@ -7,6 +7,7 @@ import io.crossmesh.memory.Arena;
 import io.crossmesh.transfer.ChannelHandle;
 import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.EngineOptions;
+import io.crossmesh.transfer.EngineStatus;
 import io.crossmesh.transfer.OwnerThread;
 import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
@@ -15,11 +16,13 @@ import io.crossmesh.transfer.ucx.UcxLibrary;
 import io.crossmesh.transfer.ucx.UcxOptions;
 import io.crossmesh.transfer.ucx.UcxTransport;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 
 /** The engine over UCX, on its owner thread; large plans are made on another one. */
 final class UcxEngine implements Engine {
@@ -87,8 +90,20 @@ final class UcxEngine implements Engine {
 
   @Override
   public ObjectNode status() {
+    return StatusJson.of(reading());
+  }
+
+  @Override
+  public Set<String> lostPeers() {
+    return reading().peers().stream()
+        .filter(peer -> !peer.connected())
+        .map(EngineStatus.Peer::host)
+        .collect(Collectors.toUnmodifiableSet());
+  }
+
+  private EngineStatus reading() {
     try {
-      return StatusJson.of(engine.status().get(STATUS_SECONDS_MAX, TimeUnit.SECONDS));
+      return engine.status().get(STATUS_SECONDS_MAX, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw unavailable(e);

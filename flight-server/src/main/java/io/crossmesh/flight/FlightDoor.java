@@ -5,6 +5,8 @@ import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.memory.Arena;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -95,7 +97,11 @@ public final class FlightDoor implements AutoCloseable {
               .formatted(settings.bind(), settings.port(), e),
           e);
     }
-    own.set(Location.forGrpcInsecure(settings.bind(), server.getPort()));
+    // Clients of a door on all addresses know one that reaches it; we do not.
+    InetAddress bound = new InetSocketAddress(settings.bind(), 0).getAddress();
+    if (bound == null || !bound.isAnyLocalAddress()) {
+      own.set(Location.forGrpcInsecure(settings.bind(), server.getPort()));
+    }
     return new FlightDoor(server, calls, store, reshards);
   }
 

@@ -108,6 +108,11 @@ public final class Peers implements AutoCloseable {
     return true;
   }
 
+  /** Tells the engine again whom it may reach, so that it connects to those it has lost. */
+  public synchronized void announce() {
+    engine.accept(specs());
+  }
+
   private List<PeerSpec> specs() {
     List<PeerSpec> specs = new ArrayList<>();
     for (Peer peer : peers.values()) {

@@ -32,8 +32,8 @@ final class SliceReader {
   /** Takes the packed bytes of bands, in order; the segment is valid during the call only. */
   @FunctionalInterface
   interface Sink {
-    /** Returns false to stop. */
-    boolean accept(MemorySegment band);
+    /** What it throws ends the reading. */
+    void accept(MemorySegment band);
   }
 
   /** The part of the box that lies in one tile. */
@@ -61,9 +61,7 @@ final class SliceReader {
               .intersect(band)
               .ifPresent(part -> fill(meta, piece, part, band, bytes, scratch));
         }
-        if (!sink.accept(bytes)) {
-          return;
-        }
+        sink.accept(bytes);
       }
     } finally {
       pieces.forEach(piece -> piece.here().ifPresent(StoredTile::close));

@@ -1,5 +1,7 @@
 package io.crossmesh.flight;
 
+import io.crossmesh.Code;
+import io.crossmesh.CrossmeshException;
 import io.crossmesh.json.Json;
 import io.crossmesh.mesh.Box;
 import io.crossmesh.mesh.JsonValue;
@@ -85,16 +87,25 @@ final class TensorProducer extends NoOpFlightProducer {
           box,
           local,
           band -> {
-            if (pressure.waitForListener(CLIENT_WAIT_MILLIS_MAX)
-                != BackpressureStrategy.WaitResult.READY) {
-              return false;
-            }
+            awaitReader(pressure);
             Columns.write(band, meta.spec().dtype(), root.getVector(0));
             root.setRowCount(root.getVector(0).getValueCount());
             listener.putNext();
-            return true;
           });
       listener.completed();
+    }
+  }
+
+  /** A stream that cannot go on ends with an error: it must never look like a whole slice. */
+  private static void awaitReader(BackpressureStrategy pressure) {
+    switch (pressure.waitForListener(CLIENT_WAIT_MILLIS_MAX)) {
+      case READY -> {}
+      case TIMEOUT ->
+          throw new CrossmeshException(
+              Code.TRANSFER_TIMEOUT,
+              "the reader took nothing for %d ms; read faster, or ask for smaller slices."
+                  .formatted(CLIENT_WAIT_MILLIS_MAX));
+      default -> throw new CrossmeshException(Code.TRANSFER_CANCELLED, "the reader has gone away.");
     }
   }
 

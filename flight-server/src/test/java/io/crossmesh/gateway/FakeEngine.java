@@ -6,12 +6,15 @@ import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.Participant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /** Notes what is asked of it; tests play the engine's part themselves. */
 final class FakeEngine implements ChannelOpener {
   final List<ChannelOpen> requests = new ArrayList<>();
   final List<Participant> participants = new ArrayList<>();
-  final List<String> calls = new ArrayList<>();
+  final List<String> calls = new CopyOnWriteArrayList<>();
+  final CompletableFuture<String> gone = new CompletableFuture<>();
 
   @Override
   public ChannelHandle open(ChannelOpen request, Participant participant) {
@@ -54,6 +57,7 @@ final class FakeEngine implements ChannelOpener {
     @Override
     public void participantGone(String reason) {
       calls.add("gone " + reason);
+      gone.complete(reason);
     }
   }
 }
