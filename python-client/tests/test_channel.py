@@ -446,5 +446,7 @@ def test_array_of_tiles():
         cm.jax.array({0: tiles[0]}, named)
     with pytest.raises(cm.LayoutError, match="No tiles"):
         cm.jax.array({}, named)
+    with pytest.raises(cm.LayoutError, match="jax_enable_x64"):
+        cm.jax.array({d: tile.astype(np.int64) for d, tile in tiles.items()}, named)
     with pytest.raises(cm.LayoutError, match="several types"):
         cm.jax.array(tiles | {3: tiles[3].astype(np.float32)}, named)

@@ -4,7 +4,7 @@ import pytest
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import crossmesh as cm
-from crossmesh._sharding import agent_host_known
+from crossmesh._foreign import agent_host_known
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_names_need_a_named_mesh():
 
 def test_from_jax_on_one_process(monkeypatch):
     named = NamedSharding(jax.make_mesh((2, 2), ("x", "y")), PartitionSpec("x", None, "y"))
-    monkeypatch.setattr("crossmesh._sharding._agent_host", [])
+    monkeypatch.setattr("crossmesh._foreign._agent_host", [])
     with pytest.raises(cm.LayoutError, match="CROSSMESH_HOSTS"):
         cm.Sharding.from_jax(named)
     sharding = cm.Sharding.from_jax(named, hosts=["a"])
@@ -114,7 +114,7 @@ def test_from_jax_follows_the_order_of_the_mesh():
 
 
 def test_from_jax_with_an_abstract_mesh(monkeypatch):
-    monkeypatch.setattr("crossmesh._sharding._agent_host", [])
+    monkeypatch.setattr("crossmesh._foreign._agent_host", [])
     named = NamedSharding(AbstractMesh((2, 4), ("x", "y")), PartitionSpec("x", "y"))
     assert cm.Sharding.from_jax(named, ["a", "b"]).mesh == cm.Mesh((2, 4), ("x", "y"), hosts=["a", "b"])
     with pytest.raises(cm.LayoutError, match="abstract mesh"):

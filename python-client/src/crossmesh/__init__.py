@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from ._agent import Agent, connect
-from ._channel import Receiver, Sender
 from ._cluster import LocalCluster
 from ._errors import (
     AgentUnavailable,
@@ -24,6 +23,8 @@ from ._errors import (
 )
 from ._mesh import Device, Mesh
 from ._plan import Chosen, Move, Plan, UnitTask, plan
+from ._receiver import Receiver
+from ._sender import Sender
 from ._sharding import Sharding
 from ._spec import TensorSpec
 from ._topology import Nic, Topology

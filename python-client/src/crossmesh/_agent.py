@@ -11,12 +11,15 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ._arena import Arena
-from ._channel import ChannelEnd, Receiver, Sender
+from ._channel import ChannelEnd
 from ._control import Control, Gateway
 from ._errors import AgentUnavailable, AuthError, LayoutError
+from ._foreign import agent_host_known
 from ._jax_seen import is_abstract, jax_if_imported
+from ._receiver import Receiver
+from ._sender import Sender
 from ._session import Session
-from ._sharding import agent_host_known, json_tables
+from ._sharding import json_tables
 from ._spec import Leaf, resolve
 from ._topology import Topology
 

@@ -1,27 +1,21 @@
-"""The two ends of a channel as a trainer sees them.
+"""What the two ends of a channel share: the opening, the numbering of steps, the end.
 
 Opening does not wait: several ends can be opened one after the other by one thread, and what goes wrong comes out of
-the first transfer, `plan` or `wait_open`. Nothing here moves a byte between hosts; the agent does. A sender lays
-tiles in staging sets of the arena, on a thread of its own, and tells the agent; a receiver is told where a step lies.
+the first transfer, `plan` or `wait_open`. Nothing here moves a byte between hosts; the agent does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from ._arena import Bytes, aligned, tile_view
 from ._control import Delivered, Opened, Received, Sent, StepFailed
-from ._errors import CrossmeshError, LayoutError, StepMismatch, TransferCancelled
+from ._errors import CrossmeshError, StepMismatch, TransferCancelled
 from ._plan import Plan, plan_from_document
 from ._session import Session
-from ._source import check_source, read_tile
 from ._spec import Leaf
 from ._transfer import Transfer
 from ._tree import TreeDef
@@ -95,7 +89,7 @@ class ChannelEnd:
             raise TimeoutError(f"Channel {self.name!r} is not open after {timeout} s; the opening goes on.")
         with self._lock:
             if self._error is not None and self._opened is None:
-                raise _fresh(self._error)
+                raise fresh(self._error)
             if self._opened is None:
                 raise TransferCancelled(f"Channel {self.name!r} was closed before it opened. Open it again.")
             return self._opened
@@ -131,7 +125,7 @@ class ChannelEnd:
     def _new_transfer(self, step: int | None) -> Transfer:
         """Number a step. Holds the lock at the caller's."""
         if self._error is not None:
-            raise _fresh(self._error)
+            raise fresh(self._error)
         if self._closing:
             raise TransferCancelled(f"Channel {self.name!r} is closed on this side. Open it again.")
         number = self._last_step + 1 if step is None else int(step)
@@ -216,266 +210,6 @@ class ChannelEnd:
         return f"<{type(self).__name__} {self.name!r} on {self.agent_name!r}, {state}>"
 
 
-class Sender(ChannelEnd):
-    """The end that sends. Made by `Agent.sender`."""
-
-    _side = "src"
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._work: queue.SimpleQueue[tuple[Transfer, list[Any]] | None] = queue.SimpleQueue()
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._cancelled_early: list[tuple[int, str]] = []
-        super().__init__(*arguments, **named)
-        self._stager = threading.Thread(target=self._stage_all, name=f"crossmesh-stage-{self.name}", daemon=True)
-        self._stager.start()
-
-    def send(self, x: Any, step: int | None = None) -> Transfer:
-        """Send the tensors of one step. Does not wait, neither for `x` to be computed nor for the network.
-
-        **Arguments:**
-
-        - `x`: a tree of the stated structure; at a leaf a `jax.Array`, `{index of a device of this process: ndarray}`,
-          or a NumPy array of the whole tensor. Its bytes must stay as they are until `read()` of the result returns.
-        - `step`: the step's number, larger than the last one; by default the next.
-
-        **Returns:**
-
-        A `Transfer`: `read()` waits until `x` may be donated or overwritten, `result()` until every receiver has it.
-        An array that was donated or deleted before it was read cancels the step for all parties.
-
-        **Raises:**
-
-        `LayoutError` if `x` is not what the channel states; `StepMismatch` for a step that is not larger; what ended
-        the channel, if it is over.
-
-        !!! Example
-
-            ```python
-            t = tx.send({"h": h})
-            t.read()        # h may be donated now
-            t.result(30)
-            ```
-        """
-        values = self._treedef.flatten_up_to(x)
-        for value, leaf, boxes in zip(values, self._leaves, self._boxes, strict=True):
-            check_source(value, leaf, boxes, self._devices)
-        with self._lock:
-            transfer = self._new_transfer(step)
-            self._work.put((transfer, values))
-        return transfer
-
-    def _begin_close(self) -> None:
-        self._work.put(None)
-
-    def _tell_cancelled(self, step: int, text: str, opened: bool) -> None:
-        with self._lock:
-            if self._opened is None:
-                self._cancelled_early.append((step, text))
-                return
-        super()._tell_cancelled(step, text, opened)
-
-    def _stage_all(self) -> None:
-        while (item := self._work.get()) is not None:
-            self._stage_one(*item)
-            del item  # the caller's arrays are the caller's again
-        if not self._over.is_set():
-            self._close_channel()
-
-    def _stage_one(self, transfer: Transfer, values: list[Any]) -> None:
-        try:
-            self._stage(transfer, values)
-        except CrossmeshError as error:
-            with self._lock:
-                alive = self._transfers.pop(transfer.step, None) is not None
-            if alive:
-                transfer._fail(error)
-                self._tell_cancelled(transfer.step, f"the sending process failed: {error}", self._opened is not None)
-        except Exception as error:  # noqa: BLE001  (whatever reading the caller's arrays raises)
-            self._cancel(
-                transfer,
-                f"the tensors could not be read ({type(error).__name__}: {error}). An array must not be donated, "
-                "deleted or closed before read() of its transfer has returned",
-            )
-
-    def _stage(self, transfer: Transfer, values: list[Any]) -> None:
-        opened = self.wait_open()
-        if transfer.done():
-            return
-        chosen = self._free.get()
-        if chosen < 0:
-            self._free.put(chosen)
-            raise _fresh(self._error or TransferCancelled(f"Channel {self.name!r} is closed."))
-        sent = False
-        try:
-            if transfer.done():
-                return
-            if opened.set_bytes:
-                memory = self._session.arena.root(opened.sets[chosen], opened.set_bytes)
-                for tile in opened.tiles:
-                    leaf = self._leaves[tile.tensor]
-                    source = read_tile(values[tile.tensor], leaf, tile)
-                    np.copyto(tile_view(memory, tile, leaf.dtype), source, casting="no")
-            transfer._take()
-            with self._lock:
-                if transfer.done():
-                    return
-                self._session.control.send(self._session.number, self._channel, transfer.step, chosen)
-                sent = True
-        finally:
-            if not sent:
-                self._free.put(chosen)
-
-    def on_open(self, event: Opened) -> None:
-        """See `Listener`."""
-        for number in range(len(event.sets) or self._depth):
-            self._free.put(number)
-        with self._lock:
-            super().on_open(event)
-            early, self._cancelled_early = self._cancelled_early, []
-        for step, text in early:
-            super()._tell_cancelled(step, text, True)
-
-    def on_sent(self, event: Sent) -> None:
-        """See `Listener`."""
-        self._free.put(event.set)
-
-    def on_delivered(self, event: Delivered) -> None:
-        """See `Listener`."""
-        with self._lock:
-            transfer = self._transfers.pop(event.step, None)
-        if transfer is not None:
-            transfer._finish(None)
-
-    def on_failed(self, error: CrossmeshError) -> None:
-        """See `Listener`."""
-        super().on_failed(error)
-        self._free.put(-1)
-        self._work.put(None)
-
-
-class Receiver(ChannelEnd):
-    """The end that receives. Made by `Agent.receiver`."""
-
-    _side = "dst"
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._unposted: list[int] = []
-        self._copies = 0
-        super().__init__(*arguments, **named)
-        self._shared = [_boxes_held_twice(leaf, self._session.host) for leaf in self._leaves]
-
-    @property
-    def copies(self) -> int:
-        """The steps that were copied out of the arena because it had no spare memory for the channel."""
-        return self._copies
-
-    def recv(self, step: int | None = None) -> Transfer:
-        """Ask for the tensors of one step. Does not wait; steps may be asked for far ahead.
-
-        **Arguments:**
-
-        - `step`: the step's number, larger than the last one; by default the next.
-
-        **Returns:**
-
-        A `Transfer` whose `result()` is a tree of the stated structure: a `jax.Array` of that very sharding where the
-        layout was stated as a `NamedSharding`, else `{device index: ndarray}` for the devices of this process, each
-        array aligned to 64 bytes. Devices that hold the same tile share one read-only array. The memory is the
-        agent's and goes back to it when the arrays are collected.
-
-        **Raises:**
-
-        `StepMismatch` for a step that is not larger; what ended the channel, if it is over.
-
-        !!! Example
-
-            ```python
-            pending = [rx.recv() for _ in range(4)]
-            h = pending[0].result(timeout=30)
-            ```
-        """
-        with self._lock:
-            transfer = self._new_transfer(step)
-            if self._opened is None:
-                self._unposted.append(transfer.step)
-            else:
-                self._post(transfer.step)
-        return transfer
-
-    def _post(self, step: int) -> None:
-        try:
-            self._session.control.recv(self._session.number, self._channel, step)
-        except CrossmeshError as error:
-            transfer = self._transfers.pop(step, None)
-            if transfer is not None:
-                transfer._fail(error)
-
-    def _begin_close(self) -> None:
-        self._close_channel()
-
-    def on_open(self, event: Opened) -> None:
-        """See `Listener`."""
-        with self._lock:
-            super().on_open(event)
-            for step in self._unposted:
-                if step in self._transfers:
-                    self._post(step)
-            self._unposted.clear()
-
-    def on_received(self, event: Received) -> None:
-        """See `Listener`."""
-        opened = self._opened
-        with self._lock:
-            transfer = self._transfers.pop(event.step, None)
-        assert opened is not None
-        if event.copy and transfer is not None:
-            self._copies += 1
-            self._session.copy_later(lambda: self._copy_out(transfer, event, opened))
-            return
-        memory = self._session.received(event, opened.set_bytes)
-        if transfer is not None:
-            self._hand_over(transfer, memory, opened)
-
-    def _copy_out(self, transfer: Transfer, event: Received, opened: Opened) -> None:
-        memory = aligned(opened.set_bytes)
-        np.copyto(memory, self._session.received(event, opened.set_bytes))
-        self._hand_over(transfer, memory, opened)
-
-    def _hand_over(self, transfer: Transfer, memory: Bytes, opened: Opened) -> None:
-        try:
-            transfer._take()
-            transfer._finish(self._arrange(memory, opened))
-        except CrossmeshError as error:
-            transfer._fail(error)
-        except Exception as error:  # noqa: BLE001  (what JAX raises when it cannot take the tiles)
-            failure = LayoutError(f"Channel {self.name!r}, step {transfer.step}: the tiles arrived, but {error!r}.")
-            failure.__cause__ = error
-            transfer._fail(failure)
-
-    def _arrange(self, memory: Bytes, opened: Opened) -> Any:
-        held: list[dict[int, np.ndarray[Any, Any]]] = [{} for _ in self._leaves]
-        for tile in opened.tiles:
-            array = tile_view(memory, tile, self._leaves[tile.tensor].dtype)
-            if tile.box in self._shared[tile.tensor]:
-                array.flags.writeable = False
-            held[tile.tensor].update(dict.fromkeys(tile.devices, array))
-        values: list[Any] = []
-        for leaf, arrays in zip(self._leaves, held, strict=True):
-            if leaf.named is None:
-                values.append(dict(sorted(arrays.items())))
-            else:
-                from .jax import assemble
-
-                values.append(assemble(arrays, leaf.named, leaf.shape))
-        return self._treedef.unflatten(values)
-
-
-def _fresh(error: CrossmeshError) -> CrossmeshError:
+def fresh(error: CrossmeshError) -> CrossmeshError:
+    """The same error to raise once more, without the traceback of the first time."""
     return type(error)(str(error))
-
-
-def _boxes_held_twice(leaf: Leaf, host: str) -> frozenset[tuple[tuple[int, int], ...]]:
-    """The boxes that several devices of one host hold: their arrays are one memory, also across processes."""
-    boxes = leaf.sharding.boxes(leaf.shape)
-    here = [boxes[device] for device in leaf.sharding.mesh.devices_of(host)]
-    return frozenset(box for box in here if here.count(box) > 1)

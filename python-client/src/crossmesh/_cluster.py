@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
-from ._channel import Receiver, Sender
 from ._control import Gateway
 from ._errors import AgentUnavailable, LayoutError
 from ._jvm import Jvm
+from ._receiver import Receiver
+from ._sender import Sender
 from ._sharding import Sharding
 from ._spec import Leaf, resolve
 from ._topology import Topology

@@ -36,6 +36,8 @@ JVM_FLAGS = (
     "-XX:+UseSerialGC",
     "-Xms32m",
     "-Xmx512m",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
 )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._errors import LayoutError
 from ._jax_seen import is_abstract, is_named_sharding, is_partition_spec
-from ._mesh import Device, Mesh
+from ._mesh import Mesh
 
 _NOTATION = re.compile(r"\s*(?:(R)|S(\d+))")
 
@@ -170,7 +168,9 @@ class Sharding:
                 f"from_jax takes a jax.sharding.NamedSharding, got {type(named).__name__}. "
                 "State the layout as NamedSharding(mesh, PartitionSpec(...))."
             )
-        return cls(_mesh_of_jax(named.mesh, is_abstract(named), _known_hosts(hosts)), named.spec)
+        from ._foreign import known_hosts, mesh_of_jax
+
+        return cls(mesh_of_jax(named.mesh, is_abstract(named), known_hosts(hosts)), named.spec)
 
     @classmethod
     def from_alpa(cls, spec: Any, mesh: Mesh) -> Sharding:
@@ -193,7 +193,9 @@ class Sharding:
             cm.Sharding.from_alpa(alpa_array.sharding_spec, cm.Mesh((2, 2), hosts=["a"]))
             ```
         """
-        return cls(*_read_alpa(spec, mesh))
+        from ._foreign import read_alpa
+
+        return cls(*read_alpa(spec, mesh))
 
     def _to_json(self, mesh: int) -> dict[str, Any]:
         return {"mesh": mesh, "spec": [list(axes) for axes in self._spec]}
@@ -304,91 +306,6 @@ def _check_axes(mesh: Mesh, spec: tuple[tuple[int, ...], ...], written: Any) -> 
                     f"{dimension}). An axis cuts one dimension, once."
                 )
             used[axis] = dimension
-
-
-_agent_host: list[str] = []
-
-
-def agent_host_known(host: str) -> None:
-    """Remember the host of the agent that this process is connected to: the default of `Sharding.from_jax`."""
-    _agent_host[:] = [host]
-
-
-def _known_hosts(hosts: Sequence[str] | None) -> list[str] | None:
-    if hosts is not None:
-        return [hosts] if isinstance(hosts, str) else list(hosts)
-    listed = os.environ.get("CROSSMESH_HOSTS", "")
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    return names or None
-
-
-_REMEDY = 'Pass hosts=["a", ...] (the agent\'s name for each JAX process) or set CROSSMESH_HOSTS=a,...'
-
-
-def _mesh_of_jax(mesh: Any, abstract: bool, hosts: list[str] | None) -> Mesh:
-    names = tuple(str(name) for name in mesh.axis_names)
-    shape = tuple(mesh.axis_sizes) if hasattr(mesh, "axis_sizes") else tuple(mesh.devices.shape)
-    devices = None if abstract else list(mesh.devices.flat)
-    if devices is None:
-        if hosts is None:
-            raise LayoutError(f"The abstract mesh {dict(zip(names, shape, strict=True))} has no hosts. {_REMEDY}.")
-        return Mesh(shape, names, hosts=hosts)
-    everyone = sorted(devices[0].client.devices(), key=lambda device: (device.process_index, device.id))
-    processes = everyone[-1].process_index + 1
-    if hosts is None:
-        if processes > 1 or not _agent_host:
-            raise LayoutError(
-                f"The hosts of the JAX mesh {dict(zip(names, shape, strict=True))} are not known: "
-                f"{processes} process(es), connected to no agent. {_REMEDY}."
-            )
-        hosts = list(_agent_host)
-    if len(hosts) < processes:
-        raise LayoutError(f"JAX runs {processes} processes, but hosts names {len(hosts)}: {hosts}. {_REMEDY}.")
-    local: dict[Any, Device] = {}
-    count: dict[str, int] = {}
-    for device in everyone:
-        host = hosts[device.process_index]
-        local[device] = Device(host, count.get(host, 0))
-        count[host] = count.get(host, 0) + 1
-    return Mesh(shape, names, devices=[local[device] for device in devices])
-
-
-def _read_alpa(spec: Any, mesh: Mesh) -> tuple[Mesh, tuple[tuple[int, ...], ...]]:
-    chunks: list[int] = []
-    numbers: list[list[int]] = []
-    for dimension, entry in enumerate(spec.sharding):
-        kind = type(entry).__name__
-        if kind == "NoSharding":
-            numbers.append([])
-        elif kind == "Chunked":
-            numbers.append(list(range(len(chunks), len(chunks) + len(entry.chunks))))
-            chunks.extend(int(parts) for parts in entry.chunks)
-        else:
-            raise LayoutError(
-                f"Dimension {dimension} of the Alpa layout {spec} is {kind}. crossmesh reads NoSharding and Chunked; "
-                "stack the dimension first."
-            )
-    shape: list[int] = []
-    axis_of: dict[int, int] = {}
-    for axis, entry in enumerate(spec.mesh_mapping):
-        if hasattr(entry, "replicas"):
-            shape.append(int(entry.replicas))
-        else:
-            number = int(entry.axis)
-            if number >= len(chunks) or number in axis_of:
-                raise LayoutError(
-                    f"The Alpa layout {spec} maps mesh axis {axis} to chunk {number}, which does not fit."
-                )
-            axis_of[number] = axis
-            shape.append(chunks[number])
-    missing = [number for number in range(len(chunks)) if number not in axis_of and chunks[number] != 1]
-    if missing or math.prod(shape) != mesh.size:
-        raise LayoutError(
-            f"The Alpa layout {spec} is for a mesh of shape {tuple(shape)}, which does not fit {mesh!r}. "
-            "Pass the mesh that the array lies on."
-        )
-    fitted = mesh if mesh.shape == tuple(shape) else Mesh(shape or (1,), devices=mesh.devices)
-    return fitted, tuple(tuple(axis_of[n] for n in dimension if n in axis_of) for dimension in numbers)
 
 
 def is_layout(value: object) -> bool:

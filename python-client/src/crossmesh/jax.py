@@ -72,6 +72,12 @@ def assemble(
             )
         dtypes.add(tile.dtype)
         shards.append(jax.device_put(tile, device))
+        if shards[-1].dtype != tile.dtype:
+            # jax.enable_x64() as a context holds for one thread only, and arrays are made on another one.
+            raise LayoutError(
+                f"JAX narrowed {tile.dtype} to {shards[-1].dtype} for the sharding {named.spec} of shape {shape}. "
+                "Set jax_enable_x64 for the whole process."
+            )
     if len(dtypes) > 1:
         raise LayoutError(f"The tiles of one array have several types: {sorted(map(str, dtypes))}.")
     return jax.make_array_from_single_device_arrays(shape, named, shards)

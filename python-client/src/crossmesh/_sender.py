@@ -1,0 +1,153 @@
+"""The end that sends: tiles are laid in staging sets of the arena, on a thread of its own, and the agent is told."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+
+import numpy as np
+
+from ._arena import tile_view
+from ._channel import ChannelEnd, fresh
+from ._control import Delivered, Opened, Sent
+from ._errors import CrossmeshError, TransferCancelled
+from ._source import check_source, read_tile
+from ._transfer import Transfer
+
+
+class Sender(ChannelEnd):
+    """The end that sends. Made by `Agent.sender`."""
+
+    _side = "src"
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._work: queue.SimpleQueue[tuple[Transfer, list[Any]] | None] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._cancelled_early: list[tuple[int, str]] = []
+        super().__init__(*arguments, **named)
+        self._stager = threading.Thread(target=self._stage_all, name=f"crossmesh-stage-{self.name}", daemon=True)
+        self._stager.start()
+
+    def send(self, x: Any, step: int | None = None) -> Transfer:
+        """Send the tensors of one step. Does not wait, neither for `x` to be computed nor for the network.
+
+        **Arguments:**
+
+        - `x`: a tree of the stated structure; at a leaf a `jax.Array`, `{index of a device of this process: ndarray}`,
+          or a NumPy array of the whole tensor. Its bytes must stay as they are until `read()` of the result returns.
+        - `step`: the step's number, larger than the last one; by default the next.
+
+        **Returns:**
+
+        A `Transfer`: `read()` waits until `x` may be donated or overwritten, `result()` until every receiver has it.
+        An array that was donated or deleted before it was read cancels the step for all parties.
+
+        **Raises:**
+
+        `LayoutError` if `x` is not what the channel states; `StepMismatch` for a step that is not larger; what ended
+        the channel, if it is over.
+
+        !!! Example
+
+            ```python
+            t = tx.send({"h": h})
+            t.read()        # h may be donated now
+            t.result(30)
+            ```
+        """
+        values = self._treedef.flatten_up_to(x)
+        for value, leaf, boxes in zip(values, self._leaves, self._boxes, strict=True):
+            check_source(value, leaf, boxes, self._devices)
+        with self._lock:
+            transfer = self._new_transfer(step)
+            self._work.put((transfer, values))
+        return transfer
+
+    def _begin_close(self) -> None:
+        self._work.put(None)
+
+    def _tell_cancelled(self, step: int, text: str, opened: bool) -> None:
+        with self._lock:
+            if self._opened is None:
+                self._cancelled_early.append((step, text))
+                return
+        super()._tell_cancelled(step, text, opened)
+
+    def _stage_all(self) -> None:
+        while (item := self._work.get()) is not None:
+            self._stage_one(*item)
+            del item  # the caller's arrays are the caller's again
+        if not self._over.is_set():
+            self._close_channel()
+
+    def _stage_one(self, transfer: Transfer, values: list[Any]) -> None:
+        try:
+            self._stage(transfer, values)
+        except CrossmeshError as error:
+            with self._lock:
+                alive = self._transfers.pop(transfer.step, None) is not None
+            if alive:
+                transfer._fail(error)
+                self._tell_cancelled(transfer.step, f"the sending process failed: {error}", self._opened is not None)
+        except Exception as error:  # noqa: BLE001  (whatever reading the caller's arrays raises)
+            self._cancel(
+                transfer,
+                f"the tensors could not be read ({type(error).__name__}: {error}). An array must not be donated, "
+                "deleted or closed before read() of its transfer has returned",
+            )
+
+    def _stage(self, transfer: Transfer, values: list[Any]) -> None:
+        opened = self.wait_open()
+        if transfer.done():
+            return
+        chosen = self._free.get()
+        if chosen < 0:
+            self._free.put(chosen)
+            raise fresh(self._error or TransferCancelled(f"Channel {self.name!r} is closed."))
+        sent = False
+        try:
+            if transfer.done():
+                return
+            if opened.set_bytes:
+                memory = self._session.arena.root(opened.sets[chosen], opened.set_bytes)
+                for tile in opened.tiles:
+                    leaf = self._leaves[tile.tensor]
+                    source = read_tile(values[tile.tensor], leaf, tile)
+                    np.copyto(tile_view(memory, tile, leaf.dtype), source, casting="no")
+            transfer._take()
+            with self._lock:
+                if transfer.done():
+                    return
+                self._session.control.send(self._session.number, self._channel, transfer.step, chosen)
+                sent = True
+        finally:
+            if not sent:
+                self._free.put(chosen)
+
+    def on_open(self, event: Opened) -> None:
+        """See `Listener`."""
+        for number in range(len(event.sets) or self._depth):
+            self._free.put(number)
+        with self._lock:
+            super().on_open(event)
+            early, self._cancelled_early = self._cancelled_early, []
+        for step, text in early:
+            super()._tell_cancelled(step, text, True)
+
+    def on_sent(self, event: Sent) -> None:
+        """See `Listener`."""
+        self._free.put(event.set)
+
+    def on_delivered(self, event: Delivered) -> None:
+        """See `Listener`."""
+        with self._lock:
+            transfer = self._transfers.pop(event.step, None)
+        if transfer is not None:
+            transfer._finish(None)
+
+    def on_failed(self, error: CrossmeshError) -> None:
+        """See `Listener`."""
+        super().on_failed(error)
+        self._free.put(-1)
+        self._work.put(None)
