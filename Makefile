@@ -2,7 +2,7 @@
 #   make demo    the paper's cases through real agents, then a two-stage JAX training
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
-#   make bench   the link benchmark beside ucx_perftest
+#   make bench   the link beside ucx_perftest; start, memory, planning, opening
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
 .PHONY: demo test test-java test-python lint format bench wheel venv clean
 .DELETE_ON_ERROR:
@@ -48,7 +48,9 @@ format: venv
 	$(BIN)/ruff format .
 
 bench: venv
-	$(BIN)/crossmesh bench link
+	$(BIN)/crossmesh bench link --transport tcp
+	$(BIN)/crossmesh bench link --transport shm
+	$(BIN)/python benchmarks/costs.py
 
 wheel: $(WHEEL)
 

@@ -172,6 +172,14 @@ class LocalCluster:
                 tiles.update(more)
         return treedef.unflatten([dict(sorted(tiles.items())) for tiles in merged])
 
+    def pid(self, host: str) -> int:
+        """The process of a host's agent.
+
+        **Raises:** `LayoutError` if there is no such host.
+        """
+        self._check(host)
+        return self._jvms[host].pid
+
     def status(self) -> dict[str, dict[str, Any]]:
         """The status of each agent, by host."""
         return {host: self._gateways[host].status() for host in self._hosts}

@@ -89,7 +89,7 @@ def paper_cases(divide: int = DIVIDE) -> list[Case]:
     return cases
 
 
-def _tensor(spec: TensorSpec) -> np.ndarray:
+def tensor(spec: TensorSpec) -> np.ndarray:
     """Values that differ between any two places a slice could be mixed up with."""
     size = math.prod(spec.shape)
     return np.arange(size, dtype=np.int64).astype(spec.dtype).reshape(spec.shape)
@@ -150,7 +150,7 @@ def run_cases(
     with LocalCluster(hosts=hosts, transport=transport, arena="2GiB") as cluster:
         for case in cases:
             if held is None or (held[0].shape, held[0].dtype) != (case.spec.shape, case.spec.dtype):
-                held = case.spec, _tensor(case.spec)
+                held = case.spec, tensor(case.spec)
             yield run_case(cluster, case, held[1], strategy, order)
 
 

@@ -1,0 +1,150 @@
+"""What stands around a transfer: starting an agent, its memory, planning, opening a channel.
+
+Each figure is printed beside its limit as a ratio (below 1 is within), the median of several runs with the spread.
+Run it with the environment that `make venv` makes: `.venv/bin/python benchmarks/costs.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import crossmesh as cm
+from crossmesh import _demo
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+START_SECONDS_MAX = 2.0
+PLAN_SECONDS_MAX = 0.05
+RESIDENT_MIB_MAX = 250.0
+REPEATS = 5
+WARM_UPS = 3
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity and its limit."""
+
+    name: str
+    unit: str
+    values: list[float]
+    limit: float
+
+    @property
+    def median(self) -> float:
+        """The middle of the runs."""
+        return statistics.median(self.values)
+
+    @property
+    def ratio(self) -> float:
+        """Median over limit."""
+        return self.median / self.limit
+
+
+def resident_without_arena_mib(pid: int) -> float:
+    """MiB of a process's own and file-backed pages; what lies in shared memory is the arena."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    return sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssFile")) * 1024 / MIB
+
+
+def start_seconds() -> Figure:
+    """Launch of one agent until it is ready, without its Python side's imports."""
+    values = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        with cm.LocalCluster(hosts=["a"], arena="64MiB"):
+            values.append(time.perf_counter() - start)
+    return Figure("agent, launch to ready", "s", values, START_SECONDS_MAX)
+
+
+def _seconds(action: Callable[[], object]) -> list[float]:
+    for _ in range(WARM_UPS):
+        action()
+    values = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        action()
+        values.append(time.perf_counter() - start)
+    return values
+
+
+def plan_seconds(case: _demo.Case) -> Figure:
+    """`cm.plan` of a case at full size, JVM warm."""
+    values = _seconds(lambda: cm.plan(case.spec, src=case.src, dst=case.dst))
+    return Figure(f"plan, case {case.name}", "s", values, PLAN_SECONDS_MAX)
+
+
+def open_seconds(cluster: cm.LocalCluster, case: _demo.Case) -> Figure:
+    """From the first end's opening to the last end's being open: claims, a plan on each host, memory, digests."""
+
+    def opening() -> float:
+        with contextlib.ExitStack() as stack:
+            start = time.perf_counter()
+            ends = [
+                stack.enter_context(cluster.agent(host).sender(f"costs/{case.name}", case.spec, case.src, depth=1))
+                for host in case.src.mesh.hosts
+            ] + [
+                stack.enter_context(cluster.agent(host).receiver(f"costs/{case.name}", case.spec, case.dst, depth=1))
+                for host in case.dst.mesh.hosts
+            ]
+            for end in ends:
+                end.wait_open()
+            return time.perf_counter() - start
+
+    for _ in range(WARM_UPS):
+        opening()
+    return Figure(f"open, case {case.name}", "s", [opening() for _ in range(REPEATS)], PLAN_SECONDS_MAX)
+
+
+def measure() -> list[Figure]:
+    """All figures, in the order in which they are printed."""
+    figures = [start_seconds()]
+    figures += [plan_seconds(case) for case in _demo.paper_cases(divide=1)]
+    cases = _demo.paper_cases()
+    hosts = sorted({host for case in cases for mesh in (case.src.mesh, case.dst.mesh) for host in mesh.hosts})
+    with cm.LocalCluster(hosts=hosts, arena="2GiB") as cluster:
+        figures += [open_seconds(cluster, case) for case in cases]
+        for outcome in (_demo.run_case(cluster, case, _demo.tensor(case.spec), "auto", "size") for case in cases[:3]):
+            assert outcome.exact
+        pids = {host: cluster.pid(host) for host in hosts}
+        figures.append(
+            Figure(
+                "agent, resident memory without the arena, after transfers",
+                "MiB",
+                [resident_without_arena_mib(pid) for pid in pids.values()],
+                RESIDENT_MIB_MAX,
+            )
+        )
+    return figures
+
+
+def main() -> int:
+    """Prints the table; `--json` prints the raw values instead. The status says whether every limit holds."""
+    figures = measure()
+    if "--json" in sys.argv[1:]:
+        rows = [{"name": f.name, "unit": f.unit, "values": f.values, "limit": f.limit} for f in figures]
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    else:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for header in ("figure", "median", "min", "max", "limit", "median / limit"):
+            table.add_column(header, justify="left" if header == "figure" else "right", no_wrap=True)
+        for f in figures:
+            table.add_row(
+                f"{f.name} [{f.unit}]".replace("[", "\\["),
+                *(f"{v:.4g}" for v in (f.median, min(f.values), max(f.values), f.limit)),
+                f"{f.ratio:.2f}",
+            )
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return 0 if all(f.ratio <= 1 for f in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
