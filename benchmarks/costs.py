@@ -15,11 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import crossmesh as cm
-from crossmesh import _demo
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+import crossmesh as cm
+from crossmesh import _demo
 
 START_SECONDS_MAX = 2.0
 PLAN_SECONDS_MAX = 0.05
