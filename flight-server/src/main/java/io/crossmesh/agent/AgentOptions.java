@@ -63,7 +63,7 @@ final class AgentOptions {
       names = "--transport",
       defaultValue = "ucx",
       paramLabel = "NAME",
-      description = "How agents move bytes: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.")
+      description = "How agents move bytes: ucx or none. Default: ${DEFAULT-VALUE}.")
   private AgentConfig.TransportKind transport = AgentConfig.TransportKind.UCX;
 
   @Option(
