@@ -70,7 +70,15 @@ class ReshardIT {
     for (FlightClient client : clients.values()) {
       client.close();
     }
-    agents.values().forEach(RunningAgent::close);
+    for (Map.Entry<String, RunningAgent> entry : agents.entrySet()) {
+      try (RunningAgent agent = entry.getValue()) {
+        if (agent.process().isAlive()) {
+          assertThat(agent.endInput()).isZero();
+          // A leak of Flight's buffers or of the arena would be an error there.
+          assertThat(agent.log()).doesNotContain("ERROR").doesNotContain("Exception");
+        }
+      }
+    }
     assertThat(allocator.getAllocatedMemory()).isZero();
     allocator.close();
   }
