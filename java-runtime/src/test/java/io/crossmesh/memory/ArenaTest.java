@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.TreeMap;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -204,7 +205,7 @@ final class ArenaTest {
       for (int i = 0; i < 5000; i++) {
         if (!held.isEmpty() && random.nextInt(100) < 50) {
           Long key = held.ceilingKey(random.nextLong(MIB));
-          held.remove(key == null ? held.firstKey() : key).close();
+          Objects.requireNonNull(held.remove(key == null ? held.firstKey() : key)).close();
           continue;
         }
         long bytes = random.nextBoolean() ? random.nextInt(500) : random.nextInt(60_000);

@@ -25,6 +25,7 @@ final class TileLayoutTest {
   }
 
   /** One random tile with a box in it, and where each packed byte of the box lies in the tile. */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
   private record Case(long[] tile, long[] lo, long[] extent, int elementBytes, int[] places) {
     static Case random(Random random) {
       int rank = random.nextInt(9);
@@ -34,7 +35,7 @@ final class TileLayoutTest {
       long[] extent = new long[rank];
       int limit = rank <= 2 ? 40 : rank <= 4 ? 8 : 4;
       for (int d = 0; d < rank; d++) {
-        tile[d] = 1 + random.nextInt(limit);
+        tile[d] = 1L + random.nextInt(limit);
         boolean whole = random.nextInt(3) == 0;
         extent[d] = whole ? tile[d] : 1 + random.nextLong(tile[d]);
         lo[d] = random.nextLong(tile[d] - extent[d] + 1);

@@ -78,7 +78,7 @@ class StrangersTest {
             };
         WireHeader header = new WireHeader().reset(kind, epoch);
         header.channel = dice.nextBoolean() ? x.a().info().channelId() : dice.nextLong();
-        header.step = 1 + dice.nextInt(3);
+        header.step = 1L + dice.nextInt(3);
         header.move = dice.nextInt(40);
         header.chunk = dice.nextInt(10);
         byte[] garbage = new byte[1 + dice.nextInt(200)];

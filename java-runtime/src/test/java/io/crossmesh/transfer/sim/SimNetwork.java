@@ -3,6 +3,7 @@ package io.crossmesh.transfer.sim;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the transports of a simulation share: the clock, the dice, and who is reached by which
@@ -34,7 +35,7 @@ public final class SimNetwork {
     return transport;
   }
 
-  SimTransport at(String address) {
+  @Nullable SimTransport at(String address) {
     return byAddress.get(address);
   }
 

@@ -26,6 +26,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
@@ -75,7 +76,11 @@ class EngineOverUcxIT {
   /** Puts what it is told in a queue. */
   private static final class Inbox implements Participant {
     private final BlockingQueue<Event> events = new LinkedBlockingQueue<>();
-    private volatile OpenInfo info;
+    private final CompletableFuture<OpenInfo> opened = new CompletableFuture<>();
+
+    OpenInfo info() {
+      return opened.join();
+    }
 
     Event next() throws InterruptedException {
       Event event = events.poll(20, TimeUnit.SECONDS);
@@ -84,8 +89,8 @@ class EngineOverUcxIT {
     }
 
     @Override
-    public void onOpen(OpenInfo opened) {
-      info = opened;
+    public void onOpen(OpenInfo info) {
+      opened.complete(info);
       events.add(new Event("open", 0, 0));
     }
 
@@ -174,19 +179,19 @@ class EngineOverUcxIT {
       assertThat(receiver.next().what()).isEqualTo("open");
       for (long step = 0; step < 20; step++) {
         int set = (int) (step % 2);
-        each(sender.info, sender.info.stagingSets().get(set), a.arena.segment(), step, true);
+        each(sender.info(), sender.info().stagingSets().get(set), a.arena.segment(), step, true);
         rx.recv(step);
         tx.send(step, set);
         Event event = receiver.next();
         assertThat(event.what()).startsWith("received");
-        each(receiver.info, event.value(), b.arena.segment(), step, false);
+        each(receiver.info(), event.value(), b.arena.segment(), step, false);
         rx.release(Long.parseLong(event.what().split(" ")[1]));
         assertThat(List.of(sender.next().what(), sender.next().what()))
             .containsExactly("sent", "delivered");
       }
       EngineStatus status = a.engine.status().get(10, TimeUnit.SECONDS);
       assertThat(status.channels().getFirst().bulkBytesSent())
-          .isEqualTo(sender.info.plan().bytesSent().get("a") * 20);
+          .isEqualTo(sender.info().plan().bytesSent().getOrDefault("a", 0L) * 20);
       assertThat(status.traffic().bulkBytesSent())
           .isEqualTo(status.channels().getFirst().bulkBytesSent());
       tx.close();
