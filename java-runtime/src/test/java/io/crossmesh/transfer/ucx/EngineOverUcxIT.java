@@ -185,7 +185,7 @@ class EngineOverUcxIT {
         Event event = receiver.next();
         assertThat(event.what()).startsWith("received");
         each(receiver.info(), event.value(), b.arena.segment(), step, false);
-        rx.release(Long.parseLong(event.what().split(" ")[1]));
+        rx.release(Long.parseLong(event.what().substring("received ".length())));
         assertThat(List.of(sender.next().what(), sender.next().what()))
             .containsExactly("sent", "delivered");
       }

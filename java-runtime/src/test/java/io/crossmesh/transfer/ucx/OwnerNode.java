@@ -117,7 +117,7 @@ final class OwnerNode implements Handler, AutoCloseable {
   /** Sends {@code count} messages of {@code bytes} each, at most {@code window} at once. */
   Flood send(int peer, long count, long bytes, int window, boolean discard) {
     Flood flood = new Flood(peer, count, bytes, window, discard);
-    later(
+    var _ = later(
         () -> {
           flood.pump();
           return null;
@@ -155,7 +155,7 @@ final class OwnerNode implements Handler, AutoCloseable {
     }
 
     void stop() {
-      later(
+      var _ = later(
           () -> {
             count = posted;
             if (ended == count) {
@@ -353,7 +353,7 @@ final class OwnerNode implements Handler, AutoCloseable {
 
   @Override
   public void close() {
-    later(() -> stopping = true);
+    var _ = later(() -> stopping = true);
     try {
       thread.join(20_000);
     } catch (InterruptedException e) {
