@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -156,7 +157,7 @@ class OptionsTest {
 
   private static AgentConfig parse(Map<String, String> environment, String... line) {
     CommandLine main = Main.commandLine();
-    CommandLine agent = main.getSubcommands().get("agent");
+    CommandLine agent = Objects.requireNonNull(main.getSubcommands().get("agent"));
     agent.setOverwrittenOptionsAllowed(true);
     main.parseArgs(Stream.concat(Stream.of("agent"), Arrays.stream(line)).toArray(String[]::new));
     return agent.<Main.AgentCommand>getCommand().freeze(environment);

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -49,7 +50,7 @@ class PrivateFilesTest {
   void aLinkInPlaceOfTheUsersDirectoryIsRefused() throws IOException {
     Path base;
     try (PrivateDirectory directory = PrivateDirectory.create(parent, "a")) {
-      base = directory.path().getParent();
+      base = Objects.requireNonNull(directory.path().getParent());
     }
     PrivateFiles.deleteTree(base);
     Files.createSymbolicLink(base, Files.createDirectory(parent.resolve("elsewhere")));

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -57,11 +58,11 @@ class ReshardIT {
     }
     ObjectNode doors = Json.object();
     for (String host : HOSTS) {
-      clients.put(host, agents.get(host).client(allocator));
-      doors.put(host, agents.get(host).ready().path("flight").path("port").intValue());
+      clients.put(host, agent(host).client(allocator));
+      doors.put(host, agent(host).ready().path("flight").path("port").intValue());
     }
     for (String host : HOSTS) {
-      GatewayTalk.join(agents.get(host).ready(), doors);
+      GatewayTalk.join(agent(host).ready(), doors);
     }
   }
 
@@ -87,9 +88,9 @@ class ReshardIT {
   void nothingIsLeft() {
     for (String host : List.of("a", "b", "c")) {
       for (String name : List.of("w", "x", "y", "z")) {
-        RunningAgent.act(clients.get(host), "drop", Json.object().put("v", 1).put("tensor", name));
+        RunningAgent.act(client(host), "drop", Json.object().put("v", 1).put("tensor", name));
       }
-      JsonNode status = RunningAgent.act(clients.get(host), "status", Json.object().put("v", 1));
+      JsonNode status = RunningAgent.act(client(host), "status", Json.object().put("v", 1));
       assertThat(status.path("tensors")).isEmpty();
       assertThat(status.path("reshards").path("active")).isEmpty();
     }
@@ -101,7 +102,7 @@ class ReshardIT {
     Sharding source = Sharding.parse(Mesh.ofHosts(List.of(2, 2), List.of("a", "b")), "S0 S1");
     Sharding target = Sharding.parse(Mesh.ofHosts(List.of(3), List.of("c", "b", "a")), "R S0");
     putAll("w", source, whole);
-    JsonNode answer = RunningAgent.act(clients.get("c"), "reshard", reshard("w", "x", target));
+    JsonNode answer = RunningAgent.act(client("c"), "reshard", reshard("w", "x", target));
     assertThat(answer.path("digest").textValue()).hasSize(64);
     Random random = new Random(12);
     for (String host : List.of("a", "b", "c")) {
@@ -114,7 +115,7 @@ class ReshardIT {
       }
     }
     // Once more, from the new layout: what a reshard made is a tensor like any other.
-    RunningAgent.act(clients.get("a"), "reshard", reshard("x", "y", source));
+    RunningAgent.act(client("a"), "reshard", reshard("x", "y", source));
     assertThat(slice("b", "y", Box.whole(SHAPE))).isEqualTo(whole);
   }
 
@@ -129,7 +130,7 @@ class ReshardIT {
     long sentByB = traffic("b", "bulk_bytes_sent");
     long sentByC = traffic("c", "bulk_bytes_sent");
     long received = traffic("c", "bulk_bytes_received");
-    RunningAgent.act(clients.get("a"), "reshard", reshard("w", "x", target));
+    RunningAgent.act(client("a"), "reshard", reshard("w", "x", target));
     assertThat(traffic("a", "bulk_bytes_sent") - sentByA).isEqualTo(half);
     assertThat(traffic("b", "bulk_bytes_sent") - sentByB).isEqualTo(half);
     assertThat(traffic("c", "bulk_bytes_sent") - sentByC).isZero();
@@ -142,15 +143,15 @@ class ReshardIT {
     Sharding source = Sharding.parse(Mesh.ofHosts(List.of(2), List.of("a", "b")), "S0 R");
     Sharding target = Sharding.parse(Mesh.ofHosts(List.of(2), List.of("b", MORTAL)), "S0 R");
     putAll("w", source, whole);
-    agents.get(MORTAL).close();
+    agent(MORTAL).close();
     assertThatThrownBy(
-            () -> RunningAgent.act(clients.get("a"), "reshard", reshard("w", "x", target)))
+            () -> RunningAgent.act(client("a"), "reshard", reshard("w", "x", target)))
         .isInstanceOf(FlightRuntimeException.class);
     assertThatThrownBy(() -> slice("b", "x", Box.whole(SHAPE)))
         .isInstanceOf(FlightRuntimeException.class)
         .hasMessageContaining("'x'");
     Sharding there = Sharding.parse(Mesh.ofHosts(List.of(1), List.of("b")), "R R");
-    RunningAgent.act(clients.get("a"), "reshard", reshard("w", "z", there));
+    RunningAgent.act(client("a"), "reshard", reshard("w", "z", there));
     assertThat(slice("a", "z", Box.whole(SHAPE))).isEqualTo(whole);
   }
 
@@ -161,17 +162,17 @@ class ReshardIT {
     Sharding target = Sharding.parse(Mesh.ofHosts(List.of(1), List.of("c")), "R R");
     putAll("w", source, whole);
     // Cancelled before it is asked for: whatever the timing, it must not happen.
-    RunningAgent.act(clients.get("b"), "cancel", Json.object().put("v", 1).put("id", "mine"));
+    RunningAgent.act(client("b"), "cancel", Json.object().put("v", 1).put("id", "mine"));
     CompletableFuture<JsonNode> answer =
         CompletableFuture.supplyAsync(
             () ->
                 RunningAgent.act(
-                    clients.get("a"), "reshard", reshard("w", "x", target).put("id", "mine")));
+                    client("a"), "reshard", reshard("w", "x", target).put("id", "mine")));
     assertThatThrownBy(() -> answer.get(60, TimeUnit.SECONDS)).hasMessageContaining("cancelled");
   }
 
   private long traffic(String host, String counter) {
-    return RunningAgent.act(clients.get(host), "status", Json.object().put("v", 1))
+    return RunningAgent.act(client(host), "status", Json.object().put("v", 1))
         .path("traffic")
         .path(counter)
         .longValue();
@@ -197,7 +198,7 @@ class ReshardIT {
       descriptor.set("layout", layout(layout));
       descriptor.put("device", device);
       put(
-          clients.get(layout.mesh().hostOf(device)),
+          client(layout.mesh().hostOf(device)),
           descriptor,
           cut(whole, layout.tile(SHAPE, device)));
     }
@@ -224,13 +225,20 @@ class ReshardIT {
     }
   }
 
+  private RunningAgent agent(String host) {
+    return Objects.requireNonNull(agents.get(host), host);
+  }
+
+  private FlightClient client(String host) {
+    return Objects.requireNonNull(clients.get(host), host);
+  }
+
   private int[] slice(String host, String name, Box box) throws Exception {
     ObjectNode ticket = Json.object().put("v", 1).put("tensor", name);
     ticket.set("box", MeshJson.write(box));
     List<Integer> elements = new ArrayList<>();
     FlightStream stream =
-        clients
-            .get(host)
+        client(host)
             .getStream(
                 new Ticket(ticket.toString().getBytes(StandardCharsets.UTF_8)),
                 RunningAgent.credentials(RunningAgent.TOKEN));

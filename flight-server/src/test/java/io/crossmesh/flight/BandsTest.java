@@ -28,7 +28,7 @@ class BandsTest {
     }
     Box box = Box.of(lo, hi);
     int element = 1 << random.nextInt(4);
-    long max = 1 + random.nextInt(200);
+    long max = 1L + random.nextInt(200);
     List<List<Long>> visited = new ArrayList<>();
     for (Box band : Bands.of(box, element, max)) {
       assertThat(band.volume() * element).isLessThanOrEqualTo(Math.max(max, element));

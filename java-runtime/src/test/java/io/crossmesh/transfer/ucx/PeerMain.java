@@ -29,15 +29,16 @@ final class PeerMain {
   private static void follow(OwnerNode node, List<String> words) throws Exception {
     switch (words.getFirst()) {
       case "connect" -> node.connect(Integer.parseInt(words.get(1)), words.get(2));
-      case "send" ->
-          node.send(
-                  Integer.parseInt(words.get(1)),
-                  Long.parseLong(words.get(2)),
-                  Long.parseLong(words.get(3)),
-                  Integer.parseInt(words.get(4)),
-                  false)
-              .result
-              .thenAccept(failed -> say("sent, failed " + failed));
+      case "send" -> {
+        OwnerNode.Flood flood =
+            node.send(
+                Integer.parseInt(words.get(1)),
+                Long.parseLong(words.get(2)),
+                Long.parseLong(words.get(3)),
+                Integer.parseInt(words.get(4)),
+                false);
+        var _ = flood.result.thenAccept(failed -> say("sent, failed " + failed));
+      }
       default -> throw new IllegalArgumentException(words.toString());
     }
   }

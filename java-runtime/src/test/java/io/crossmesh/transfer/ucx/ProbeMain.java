@@ -6,7 +6,7 @@ final class ProbeMain {
 
   public static void main(String[] args) {
     UcxLibrary.Probe first = UcxLibrary.probe();
-    if (UcxLibrary.probe() != first) {
+    if (!UcxLibrary.probe().equals(first)) {
       throw new IllegalStateException("two answers");
     }
     System.out.println("probe " + first);
