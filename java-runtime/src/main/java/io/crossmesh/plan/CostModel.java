@@ -7,7 +7,8 @@ import java.util.List;
  * Chooses strategy and chunk size of a tensor. The time of a tensor alone on the network is taken
  * as that of its busiest NIC, plus, for its slowest move of K chunks over n hops, the latency of
  * each chunk and the time to fill the chain: {@code K * latency + (n - 1) * (latency + chunk /
- * bandwidth)}. Small chunks fill a chain fast, large ones save latency.
+ * bandwidth)}, one more of the latter where slices take turns. Small chunks fill a chain fast,
+ * large ones save latency.
  */
 final class CostModel {
   /** AUTO does not consider one message per device beyond this many messages for a tensor. */
@@ -30,7 +31,7 @@ final class CostModel {
           Router.route(cells, Collections.nCopies(tensors, strategy), network, order);
       double busiest = busiest(routes, network);
       for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
-        double seconds = busiest + slowest(routes, chunk, network);
+        double seconds = busiest + slowest(routes, chunk, network, order);
         if (seconds < least) {
           least = seconds;
           best = new Chosen(strategy, chunk);
@@ -62,7 +63,8 @@ final class CostModel {
   }
 
   /** Seconds that the slowest move adds to its bytes over its bandwidth. */
-  private static double slowest(List<Route> routes, long tensorChunk, Network network) {
+  private static double slowest(
+      List<Route> routes, long tensorChunk, Network network, Order order) {
     double most = 0;
     for (Route route : routes) {
       if (route.hops() == 0) {
@@ -76,7 +78,9 @@ final class CostModel {
       }
       long chunk = Math.min(tensorChunk, route.cell().bytes());
       long chunks = Math.ceilDiv(route.cell().bytes(), chunk);
-      double fill = (route.hops() - 1) * (latency + chunk / bandwidth);
+      // Slices that take turns by the chunk may each miss their turn once.
+      int fills = order == Order.OPTIMAL ? route.hops() : route.hops() - 1;
+      double fill = fills * (latency + chunk / bandwidth);
       most = Math.max(most, chunks * latency + fill);
     }
     return most;

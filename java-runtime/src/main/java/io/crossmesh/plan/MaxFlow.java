@@ -32,12 +32,19 @@ final class MaxFlow {
     at = new int[nodes];
   }
 
-  void edge(int from, int to, double capacity) {
+  /** Adds an edge and returns its number. */
+  int edge(int from, int to, double capacity) {
     link(from, to, capacity);
     link(to, from, 0);
     if (capacity < Double.POSITIVE_INFINITY) {
       largest = Math.max(largest, capacity);
     }
+    return edges - 2;
+  }
+
+  /** What flows through an edge, once {@link #minimumCut} has run. */
+  double flow(int edge) {
+    return left[edge ^ 1];
   }
 
   private void link(int from, int target, double capacity) {

@@ -3,6 +3,7 @@ package io.crossmesh.plan;
 import io.crossmesh.mesh.Limit;
 import io.crossmesh.mesh.Topology;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -69,6 +70,56 @@ final class Network {
   /** Seconds. */
   double latency(int host) {
     return latency[host];
+  }
+
+  /** Seconds between two hosts. */
+  double latency(int from, int to) {
+    return Math.max(latency[from], latency[to]);
+  }
+
+  /** Number of things that a transfer may have to wait for: NIC directions, then shared limits. */
+  int resources() {
+    return 2 * (size() + groups());
+  }
+
+  /** The resource through which a host sends; the next one is that through which it receives. */
+  int egress(int host) {
+    return 2 * host;
+  }
+
+  /** Bytes per second of a resource. */
+  double rate(int resource) {
+    int owner = resource / 2;
+    return owner < size() ? bandwidth[owner] : groupBandwidth(owner - size());
+  }
+
+  /** The resources that a transfer between two hosts occupies. */
+  int[] crossed(int from, int to) {
+    int[] resources = new int[2 + groups()];
+    resources[0] = egress(from);
+    resources[1] = egress(to) + 1;
+    int count = 2;
+    for (int g = 0; g < groups(); g++) {
+      if (inGroup(g, from) != inGroup(g, to)) {
+        resources[count++] = 2 * (size() + g) + (inGroup(g, from) ? 0 : 1);
+      }
+    }
+    return count == resources.length ? resources : Arrays.copyOf(resources, count);
+  }
+
+  /** Whether nothing that a transfer between two hosts occupies is busy. */
+  boolean isFree(boolean[] busy, int from, int to) {
+    if (busy[egress(from)] || busy[egress(to) + 1]) {
+      return false;
+    }
+    if (groups() > 0) {
+      for (int resource : crossed(from, to)) {
+        if (busy[resource]) {
+          return false;
+        }
+      }
+    }
+    return true;
   }
 
   /** Number of groups of hosts that share a limit. */

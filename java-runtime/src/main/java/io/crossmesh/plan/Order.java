@@ -10,7 +10,9 @@ public enum Order {
   /** First replica, natural order: the baseline. */
   NAIVE("naive"),
   /** Largest slice first, each to the sender host with the least to send so far. */
-  SIZE("size");
+  SIZE("size"),
+  /** Slices divided among their holders and interleaved so that the bound is reached. */
+  OPTIMAL("optimal");
 
   private final String id;
 

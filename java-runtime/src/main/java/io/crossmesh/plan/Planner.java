@@ -28,21 +28,27 @@ public final class Planner {
               cells, request.strategy(), request.tensors().size(), network, request.order()));
     }
     List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
-    List<Route> routes =
-        Router.route(
-            cells, chosen.stream().map(Chosen::strategy).toList(), network, request.order());
+    List<Move> moves = moves(request, cells, chosen, network);
+    CoverageProof.fault(request.tensors(), moves)
+        .ifPresent(
+            fault -> {
+              throw new CrossmeshException(Code.INTERNAL, dump(request, moves, fault));
+            });
+    return assemble(request, network, cells, chosen, moves);
+  }
+
+  private static List<Move> moves(
+      PlanRequest request, List<Cell> cells, List<Chosen> chosen, Network network) {
+    if (request.order() == Order.OPTIMAL) {
+      return OptimalOrder.moves(cells, chosen, network, LowerBound.of(cells, network));
+    }
+    List<Strategy> strategies = chosen.stream().map(Chosen::strategy).toList();
+    List<Route> routes = Router.route(cells, strategies, network, request.order());
     List<Move> moves = new ArrayList<>(routes.size());
     for (Route route : routes) {
       moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
     }
-    moves = Timeline.predict(moves, network);
-    List<Move> proven = moves;
-    CoverageProof.fault(request.tensors(), moves)
-        .ifPresent(
-            fault -> {
-              throw new CrossmeshException(Code.INTERNAL, dump(request, proven, fault));
-            });
-    return assemble(request, network, cells, chosen, moves);
+    return Timeline.predict(moves, network);
   }
 
   /** The plan of moves that are proven already. */

@@ -1,24 +1,45 @@
 package io.crossmesh.plan;
 
+import io.crossmesh.mesh.Box;
 import java.util.List;
 
 /**
  * A move before its chunk size and times are known.
  *
  * @param cell the slice
+ * @param box what of the slice moves
+ * @param bytes its size
  * @param sender device of the source mesh
  * @param receivers devices of the destination mesh, ascending
  * @param hosts numbers of the hosts in forwarding order
  */
-record Route(Cell cell, int sender, List<Integer> receivers, List<Integer> hosts) {
+record Route(
+    Cell cell, Box box, long bytes, int sender, List<Integer> receivers, List<Integer> hosts) {
+  /** A route of a whole slice. */
+  Route(Cell cell, int sender, List<Integer> receivers, List<Integer> hosts) {
+    this(cell, cell.task().box(), cell.bytes(), sender, receivers, hosts);
+  }
+
   int hops() {
     return hosts.size() - 1;
   }
 
   Move toMove(long tensorChunkBytes, Network network) {
-    long chunk = Math.min(tensorChunkBytes, cell.bytes());
     List<String> names = hosts.stream().map(network::name).toList();
-    UnitTask task = cell.task();
-    return new Move(task.tensor(), task.box(), cell.bytes(), chunk, 0, 0, sender, receivers, names);
+    long chunk = chunk(tensorChunkBytes);
+    return new Move(cell.task().tensor(), box, bytes, chunk, 0, 0, sender, receivers, names);
+  }
+
+  /**
+   * Whole slices have chunks of the tensor's size; pieces of that size or more, in equal chunks.
+   */
+  private long chunk(long tensorChunkBytes) {
+    if (bytes == cell.bytes()) {
+      return Math.min(tensorChunkBytes, bytes);
+    }
+    long element = bytes / box.volume();
+    long count = Math.max(1, bytes / tensorChunkBytes);
+    count = Math.max(count, Math.ceilDiv(bytes, Chosen.MAX_CHUNK_BYTES));
+    return Math.ceilDiv(Math.ceilDiv(bytes, count), element) * element;
   }
 }

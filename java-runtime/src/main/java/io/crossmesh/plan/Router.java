@@ -5,10 +5,10 @@ import java.util.Comparator;
 import java.util.List;
 
 /**
- * Chooses sender and route of each slice. What a host already holds is copied there and crosses no
- * NIC. {@link Order#NAIVE} takes the first holder and the hosts of a chain as the mesh lists them;
- * {@link Order#SIZE} takes the holder whose NIC has the least to send so far, and lets the hosts
- * with the least to send forward, so that chains over the same hosts rotate.
+ * Chooses sender and route of whole slices. What a host already holds is copied there and crosses
+ * no NIC. {@link Order#NAIVE} takes the first holder and the hosts of a chain as the mesh lists
+ * them; {@link Order#SIZE} takes the holder whose NIC has the least to send so far, and lets the
+ * hosts with the least to send forward, so that chains over the same hosts rotate.
  */
 final class Router {
   private final Network network;
@@ -17,19 +17,14 @@ final class Router {
   /** Seconds that the NIC of each host sends so far. */
   private final double[] egress;
 
-  /** For each host, the last cell that had a holder there, and that holder's position. */
-  private final int[] heldIn;
-
-  private final int[] heldAt;
+  private final Held held;
   private final List<Route> routes = new ArrayList<>();
-  private int cells;
 
   private Router(Network network, Order order) {
     this.network = network;
     this.order = order;
     egress = new double[network.size()];
-    heldIn = new int[network.size()];
-    heldAt = new int[network.size()];
+    held = new Held(network);
   }
 
   /** Routes of all cells in the order in which they should start. */
@@ -37,7 +32,7 @@ final class Router {
       List<Cell> cells, List<Strategy> strategyOfTensor, Network network, Order order) {
     Router router = new Router(network, order);
     List<Cell> sorted = cells;
-    if (order == Order.SIZE) {
+    if (order != Order.NAIVE) {
       // Of equal slices, those with fewer holders first: they have the least choice.
       sorted = new ArrayList<>(cells);
       sorted.sort(
@@ -51,78 +46,61 @@ final class Router {
   }
 
   private void add(Cell cell, Strategy strategy) {
-    cells++;
-    Group holders = cell.holders();
-    for (int i = 0; i < holders.hosts().size(); i++) {
-      heldIn[holders.hosts().get(i)] = cells;
-      heldAt[holders.hosts().get(i)] = i;
+    held.turnTo(cell);
+    copies(cell, strategy, held).forEach(this::emit);
+    for (Delivery delivery : deliveries(cell, strategy, held)) {
+      send(delivery);
     }
-    Group receivers = cell.receivers();
-    List<Integer> remote = new ArrayList<>();
-    for (int i = 0; i < receivers.hosts().size(); i++) {
-      int host = receivers.hosts().get(i);
-      if (heldIn[host] == cells) {
-        addLocal(cell, strategy, host, receivers.byHost().get(i));
+  }
+
+  /** The copies inside the hosts that hold a slice and need it. */
+  static List<Route> copies(Cell cell, Strategy strategy, Held held) {
+    List<Route> copies = new ArrayList<>();
+    for (int i : held.receivers(cell, true)) {
+      int host = cell.receivers().hosts().get(i);
+      int sender = cell.holders().first(held.position(host));
+      List<Integer> devices = cell.receivers().byHost().get(i);
+      if (strategy == Strategy.BROADCAST) {
+        copies.add(new Route(cell, sender, devices, List.of(host)));
       } else {
-        remote.add(i);
+        devices.forEach(
+            device -> copies.add(new Route(cell, sender, List.of(device), List.of(host))));
       }
     }
+    return copies;
+  }
+
+  /** What the hosts that lack a slice must be sent. */
+  static List<Delivery> deliveries(Cell cell, Strategy strategy, Held held) {
+    List<Integer> remote = held.receivers(cell, false);
     if (remote.isEmpty()) {
-      return;
+      return List.of();
     }
     if (strategy == Strategy.BROADCAST) {
-      addChain(cell, remote);
-    } else {
-      for (int i : remote) {
-        int host = receivers.hosts().get(i);
-        for (int device : receivers.byHost().get(i)) {
-          int from = chooseSender(cell);
-          spend(holders.hosts().get(from), cell.bytes());
-          emit(
-              cell, holders.first(from), List.of(device), List.of(holders.hosts().get(from), host));
-        }
+      return List.of(Delivery.toHosts(cell, remote));
+    }
+    List<Delivery> deliveries = new ArrayList<>();
+    for (int i : remote) {
+      for (int device : cell.receivers().byHost().get(i)) {
+        deliveries.add(Delivery.toDevice(cell, i, device));
       }
     }
+    return deliveries;
   }
 
-  private void addLocal(Cell cell, Strategy strategy, int host, List<Integer> devices) {
-    int sender = cell.holders().first(heldAt[host]);
-    if (strategy == Strategy.BROADCAST) {
-      emit(cell, sender, devices, List.of(host));
-    } else {
-      devices.forEach(device -> emit(cell, sender, List.of(device), List.of(host)));
-    }
-  }
-
-  private void addChain(Cell cell, List<Integer> remote) {
-    Group holders = cell.holders();
-    Group receivers = cell.receivers();
+  private void send(Delivery delivery) {
+    Cell cell = delivery.cell();
     int from = chooseSender(cell);
-    spend(holders.hosts().get(from), cell.bytes());
-    List<Integer> chain = new ArrayList<>(remote.size() + 1);
-    for (int i : remote) {
-      chain.add(receivers.hosts().get(i));
-    }
-    if (order == Order.SIZE) {
+    spend(cell.holders().hosts().get(from), cell.bytes());
+    List<Integer> chain = new ArrayList<>(delivery.hosts());
+    if (order != Order.NAIVE) {
       chain.sort(Comparator.comparingDouble(host -> egress[host]));
     }
     for (int host : chain.subList(0, chain.size() - 1)) {
       spend(host, cell.bytes());
     }
-    chain.addFirst(holders.hosts().get(from));
-    List<Integer> hosts = List.copyOf(chain);
-    emit(cell, holders.first(from), devices(receivers, remote), hosts);
-  }
-
-  /** The devices on some hosts of a group, ascending; lists are shared where they can be. */
-  private static List<Integer> devices(Group group, List<Integer> positions) {
-    if (positions.size() == group.hosts().size()) {
-      return group.devices();
-    }
-    if (positions.size() == 1) {
-      return group.byHost().get(positions.getFirst());
-    }
-    return positions.stream().flatMap(i -> group.byHost().get(i).stream()).sorted().toList();
+    chain.addFirst(cell.holders().hosts().get(from));
+    emit(new Route(cell, cell.holders().first(from), delivery.receivers(), List.copyOf(chain)));
   }
 
   /** Position of the sending host among the holders. */
@@ -148,12 +126,16 @@ final class Router {
     egress[host] += bytes / network.bandwidth(host);
   }
 
-  private void emit(Cell cell, int sender, List<Integer> receivers, List<Integer> hosts) {
-    if (routes.size() == Plan.MAX_MOVES) {
+  private void emit(Route route) {
+    checkCount(routes.size() + 1);
+    routes.add(route);
+  }
+
+  static void checkCount(int moves) {
+    if (moves > Plan.MAX_MOVES) {
       throw PlanChecks.layout(
           "The plan has more than %d moves; use strategy broadcast, coarser layouts or fewer tensors."
               .formatted(Plan.MAX_MOVES));
     }
-    routes.add(new Route(cell, sender, receivers, hosts));
   }
 }

@@ -11,14 +11,17 @@ import java.util.Map;
  * a NIC falls free, the first move of the plan that has a chunk ready goes, if all that it crosses
  * is free: the NIC that sends, the NIC that receives, and the shared limits between them. A chunk
  * occupies each of them for its bytes over their bandwidth and lands a latency later; only then may
- * the next host forward it and the next chunk of the same move follow. The transfer engine keeps
- * several chunks of a move in flight, so the latency it pays is at most the predicted one.
+ * the next host forward it. Between two hosts a window of chunks is in flight at most, as in the
+ * transfer engine, so a latency is paid only where it exceeds the time of a window.
  *
  * <p>Chunks are events, so their number is bounded: of plans with more than {@value #MAX_EVENTS}
  * chunk hops, runs of neighbouring chunks of a move are taken as one.
  */
 final class Timeline {
   private static final int MAX_EVENTS = 1 << 17;
+
+  /** Chunks in flight between two hosts: the transfer engine's default. */
+  private static final long WINDOW_CHUNKS = 8;
 
   /** Times closer than this ratio are one instant: sums of the same terms in another order. */
   private static final double SAME = 1 + 1e-12;
@@ -28,6 +31,9 @@ final class Timeline {
 
   /** Chunks that count as one event. */
   private final long run;
+
+  /** Events in flight between two hosts. Runs longer than a window hide the latency like one. */
+  private final long window;
 
   // A stage is one hop of one move; stages of a move are neighbours, moves in plan order.
   private final int[] moveOf;
@@ -39,7 +45,6 @@ final class Timeline {
 
   private final List<Pair> pairs = new ArrayList<>();
   private final List<List<Pair>> pairsOfResource = new ArrayList<>();
-  private final double[] rate;
   private final boolean[] busy;
   private final TimeHeap events = new TimeHeap();
   private final List<Pair> touched = new ArrayList<>();
@@ -53,6 +58,7 @@ final class Timeline {
     final double latency;
     final TimeHeap ready = new TimeHeap();
     boolean touched;
+    int inFlight;
 
     Pair(int id, int[] resources, double latency) {
       this.id = id;
@@ -71,21 +77,15 @@ final class Timeline {
       hops += (double) move.chunks() * (move.route().size() - 1);
     }
     run = (long) Math.ceil(Math.max(1, hops / MAX_EVENTS));
+    window = Math.max(2, WINDOW_CHUNKS / run);
     moveOf = new int[stages];
     pairOf = new int[stages];
     landed = new int[stages];
     sent = new int[stages];
     available = new int[stages];
     grains = new int[stages];
-    int resources = 2 * (network.size() + network.groups());
-    rate = new double[resources];
-    busy = new boolean[resources];
-    for (int r = 0; r < resources; r++) {
-      int host = r / 2;
-      rate[r] =
-          host < network.size()
-              ? network.bandwidth(host)
-              : network.groupBandwidth(host - network.size());
+    busy = new boolean[network.resources()];
+    for (int r = 0; r < busy.length; r++) {
       pairsOfResource.add(new ArrayList<>());
     }
     start = new double[moves.size()];
@@ -129,19 +129,11 @@ final class Timeline {
   }
 
   private Pair makePair(int from, int to) {
-    List<Integer> resources = new ArrayList<>(List.of(2 * from, 2 * to + 1));
-    for (int g = 0; g < network.groups(); g++) {
-      if (network.inGroup(g, from) != network.inGroup(g, to)) {
-        resources.add(2 * (network.size() + g) + (network.inGroup(g, from) ? 0 : 1));
-      }
-    }
-    Pair pair =
-        new Pair(
-            pairs.size(),
-            resources.stream().mapToInt(Integer::intValue).toArray(),
-            Math.max(network.latency(from), network.latency(to)));
+    Pair pair = new Pair(pairs.size(), network.crossed(from, to), network.latency(from, to));
     pairs.add(pair);
-    resources.forEach(r -> pairsOfResource.get(r).add(pair));
+    for (int resource : pair.resources) {
+      pairsOfResource.get(resource).add(pair);
+    }
     return pair;
   }
 
@@ -194,6 +186,9 @@ final class Timeline {
   }
 
   private boolean isFree(Pair pair) {
+    if (pair.inFlight == window) {
+      return false;
+    }
     for (int resource : pair.resources) {
       if (busy[resource]) {
         return false;
@@ -203,23 +198,25 @@ final class Timeline {
   }
 
   private void launch(Pair pair, double now) {
-    int stage = pair.ready.remove();
+    int stage = pair.ready.value();
     Move move = moves.get(moveOf[stage]);
     int grain = sent[stage]++;
+    pair.inFlight++;
+    if (sent[stage] == available[stage]) {
+      pair.ready.remove();
+    }
     long size = run * move.chunkBytes();
-    long chunks = run;
     if (grain + 1 == grains[stage]) {
       size = move.bytes() - grain * size;
-      chunks = move.chunks() - grain * run;
     }
     double longest = 0;
     for (int resource : pair.resources) {
-      double seconds = size / rate[resource];
+      double seconds = size / network.rate(resource);
       longest = Math.max(longest, seconds);
       busy[resource] = true;
       events.add(now + seconds, resource);
     }
-    events.add(now + longest + chunks * pair.latency, busy.length + stage);
+    events.add(now + longest + pair.latency, busy.length + stage);
     if (start[moveOf[stage]] < 0) {
       start[moveOf[stage]] = now;
     }
@@ -228,14 +225,13 @@ final class Timeline {
   private void land(int stage, double now) {
     int move = moveOf[stage];
     landed[stage]++;
-    if (sent[stage] < available[stage]) {
-      makeReady(stage);
-    }
+    Pair pair = pairs.get(pairOf[stage]);
+    pair.inFlight--;
+    touch(pair);
     int next = stage + 1;
     if (next < moveOf.length && moveOf[next] == move) {
       available[next]++;
-      // A stage waits in its queue or is on the wire while it has more; idle means all is landed.
-      if (available[next] == landed[next] + 1 && sent[next] == landed[next]) {
+      if (available[next] == sent[next] + 1) {
         makeReady(next);
       }
     } else if (landed[stage] == grains[stage]) {

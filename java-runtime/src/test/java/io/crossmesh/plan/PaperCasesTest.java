@@ -29,11 +29,14 @@ class PaperCasesTest {
   @ParameterizedTest
   @MethodSource("manyToMany")
   void manyToManyHasThePublishedUnitTasksAndBound(Case row) {
-    Plan plan = Planner.plan(row.request(Strategy.AUTO, Order.SIZE));
+    Plan plan = Planner.plan(row.request(Strategy.AUTO, Order.OPTIMAL));
     assertThat(plan.tasks()).hasSize(UNIT_TASKS.getOrDefault(row.get("case"), -1));
     double bound = Long.parseLong(row.get("lower_bound_bytes")) / Topology.DEFAULT_BANDWIDTH;
     assertThat(plan.lowerBound()).isEqualTo(bound);
-    assertThat(plan.gap()).isBetween(0.0, 0.05);
+    assertThat(plan.gap()).isBetween(0.0, 0.02);
+    // Whole slices in turn: the third sender of case 6 waits for a receiver.
+    assertThat(Planner.plan(row.request(Strategy.AUTO, Order.SIZE)).gap())
+        .isBetween(0.0, row.get("case").equals("6") ? 0.34 : 0.05);
   }
 
   @ParameterizedTest

@@ -126,7 +126,7 @@ class PlanJsonTest {
     refusedRequest("/meshes/0/devices/0/1", "3000000000", "devices[0][1]");
     refusedRequest("/meshes/0/shape/0", "3", "3 devices but 2");
     refusedRequest("/strategy", "\"tree\"", "'tree'", "send_recv");
-    refusedRequest("/order", "\"optimal\"", "'optimal'", "naive");
+    refusedRequest("/order", "\"best\"", "'best'", "naive");
     refusedRequest("/topology/hosts/a/0/bandwidth", "1e400", "bandwidth");
     refusedRequest("/topology/hosts/a", "[]", "'a'");
     refusedRequest("/topology/hosts", "{}", "limit");

@@ -196,7 +196,7 @@ class StrategyTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"local_all_gather", "Broadcast", "", "optimal"})
+  @ValueSource(strings = {"local_all_gather", "Broadcast", "", "best"})
   void otherNamesAreRefusedWithWhatIsAvailable(String name) {
     assertThatThrownBy(() -> Strategy.parse(name))
         .isInstanceOfSatisfying(
@@ -205,6 +205,6 @@ class StrategyTest {
         .hasMessageContaining("auto, send_recv, broadcast");
     assertThatThrownBy(() -> Order.parse(name))
         .isInstanceOf(CrossmeshException.class)
-        .hasMessageContaining("naive, size");
+        .hasMessageContaining("naive, size, optimal");
   }
 }

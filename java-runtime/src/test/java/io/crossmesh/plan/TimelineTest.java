@@ -77,12 +77,21 @@ class TimelineTest {
   }
 
   @Test
-  void everyChunkOfAMovePaysTheLatency() {
+  void chunksInFlightHideTheLatency() {
     List<Move> moves =
         withMibChunks(
             request(
                 topology(0.25, "a", "b"), Strategy.BROADCAST, 8, line("a"), "R", line("b"), "R"));
-    assertThat(makespan(moves)).isCloseTo(8 * 1.25, within(1e-9));
+    assertThat(makespan(moves)).isCloseTo(8 + 0.25, within(1e-9));
+  }
+
+  @Test
+  void aWindowOfChunksPaysALatencyThatExceedsIt() {
+    List<Move> moves =
+        withMibChunks(
+            request(topology(9, "a", "b"), Strategy.BROADCAST, 16, line("a"), "R", line("b"), "R"));
+    // The ninth chunk waits until the first has landed, and so on.
+    assertThat(makespan(moves)).isCloseTo(1 + 9 + 8 + 9, within(1e-9));
   }
 
   @Test

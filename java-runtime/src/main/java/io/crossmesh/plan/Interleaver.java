@@ -1,0 +1,181 @@
+package io.crossmesh.plan;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Puts pieces in order and gives each its chain, by running them over the network as a list
+ * schedule: whenever NICs fall free, the pieces that {@link SlotMatching} picks start, and the
+ * order in which they start is the order of the plan. Whoever later serves the plan's moves in that
+ * order, the first that is ready and whose NICs are free, runs this very schedule.
+ *
+ * <p>That is why relays come before anything new: a relayed piece has its place in the order from
+ * its first hop. Pieces of one sender for the same hosts differ in nothing that matters here; they
+ * wait in one {@link Lane}, in their natural order.
+ */
+final class Interleaver {
+  /** A NIC direction is critical when so many of the longest pieces more would make it the last. */
+  private static final double SLACK_PIECES = 1.5;
+
+  /** Times closer than this ratio are one instant: sums of the same terms in another order. */
+  private static final double SAME = 1 + 1e-12;
+
+  private record Relay(Route route, int position, int hop, int from, int to) {}
+
+  private final Network network;
+  private final double chunkBytes;
+  private final List<Lane> lanes = new ArrayList<>();
+  private final List<Relay> relays = new ArrayList<>();
+  private final TimeHeap waiting = new TimeHeap();
+  private final TimeHeap events = new TimeHeap();
+  private final List<Route> routes = new ArrayList<>();
+
+  /** Seconds that each direction of each host has still to work: host h sends 2h, gets 2h + 1. */
+  private final double[] remaining;
+
+  private final boolean[] busy;
+  private final RelayRate relayRate = new RelayRate();
+  private double slack;
+
+  private Interleaver(Network network, double chunkBytes) {
+    this.network = network;
+    this.chunkBytes = chunkBytes;
+    remaining = new double[2 * network.size()];
+    busy = new boolean[network.resources()];
+  }
+
+  /** The routes of the pieces, in the order in which they should start. */
+  static List<Route> order(List<Piece> pieces, double chunkBytes, Network network) {
+    Interleaver interleaver = new Interleaver(network, chunkBytes);
+    interleaver.load(pieces);
+    interleaver.run();
+    return interleaver.routes;
+  }
+
+  private void load(List<Piece> pieces) {
+    record Ends(int from, List<Integer> to) {}
+    Map<Ends, Lane> byEnds = new HashMap<>();
+    double longest = 0;
+    for (Piece piece : pieces) {
+      Ends ends = new Ends(piece.from(), piece.delivery().hosts());
+      Lane lane = byEnds.get(ends);
+      if (lane == null) {
+        lane = new Lane(lanes.size(), ends.from, ends.to);
+        lanes.add(lane);
+        byEnds.put(ends, lane);
+      }
+      lane.add(piece);
+      relayRate.expect(piece.bytes(), lane.to().size() - 1);
+      longest = Math.max(longest, piece.bytes() / network.bandwidth(lane.from()));
+      for (int host : lane.to()) {
+        remaining[2 * host + 1] += piece.bytes() / network.bandwidth(host);
+      }
+      countSent(piece, 1);
+    }
+    slack = SLACK_PIECES * longest;
+  }
+
+  /** Which receiver is the last of the chain, and relays nothing, is open: each is as likely. */
+  private void countSent(Piece piece, int sign) {
+    List<Integer> to = piece.delivery().hosts();
+    double relayed = (double) piece.bytes() * (to.size() - 1) / to.size();
+    remaining[2 * piece.from()] += sign * piece.bytes() / network.bandwidth(piece.from());
+    for (int host : to) {
+      remaining[2 * host] += sign * relayed / network.bandwidth(host);
+    }
+  }
+
+  private void run() {
+    startAll(0);
+    while (!events.isEmpty()) {
+      double now = events.key();
+      while (!events.isEmpty() && events.key() <= now * SAME) {
+        int event = events.remove();
+        if (event < busy.length) {
+          busy[event] = false;
+        } else {
+          int relay = event - busy.length;
+          waiting.add(relays.get(relay).position, relay);
+        }
+      }
+      startAll(now);
+    }
+  }
+
+  private void startAll(double now) {
+    List<Integer> blocked = new ArrayList<>();
+    while (!waiting.isEmpty()) {
+      int number = waiting.remove();
+      Relay relay = relays.get(number);
+      if (network.isFree(busy, relay.from, relay.to)) {
+        launch(relay.route, relay.position, relay.hop, now);
+      } else {
+        blocked.add(number);
+      }
+    }
+    blocked.forEach(number -> waiting.add(relays.get(number).position, number));
+    for (Start start : new SlotMatching(network.size(), starts(), relayRate, chunkBytes).choose()) {
+      if (network.isFree(busy, start.from(), start.to())) {
+        start(start.lane(), start.position(), now);
+      }
+    }
+  }
+
+  private List<Start> starts() {
+    double threshold = -slack;
+    for (double seconds : remaining) {
+      threshold = Math.max(threshold, seconds - slack);
+    }
+    List<Start> starts = new ArrayList<>();
+    for (Lane lane : lanes) {
+      if (lane.isEmpty() || busy[network.egress(lane.from())]) {
+        continue;
+      }
+      boolean fromCritical = remaining[2 * lane.from()] >= threshold;
+      boolean any = false;
+      for (int host : lane.to()) {
+        any |= remaining[2 * host + 1] >= threshold;
+      }
+      for (int i = 0; i < lane.to().size(); i++) {
+        int host = lane.to().get(i);
+        if (network.isFree(busy, lane.from(), host)) {
+          boolean toCritical = remaining[2 * host + 1] >= threshold;
+          int critical = (fromCritical ? 2 : 0) + (toCritical ? 2 : any ? 1 : 0);
+          double load = remaining[2 * host + 1];
+          starts.add(new Start(lane, i, fromCritical, toCritical, critical, load));
+        }
+      }
+    }
+    return starts;
+  }
+
+  private void start(Lane lane, int position, double now) {
+    Piece piece = lane.take();
+    relayRate.count(piece.bytes(), lane.to().size() - 1);
+    countSent(piece, -1);
+    Route route = piece.route(position);
+    routes.add(route);
+    launch(route, routes.size() - 1, 0, now);
+  }
+
+  private void launch(Route route, int position, int hop, double now) {
+    int from = route.hosts().get(hop);
+    int to = route.hosts().get(hop + 1);
+    remaining[2 * to + 1] -= route.bytes() / network.bandwidth(to);
+    double longest = 0;
+    for (int resource : network.crossed(from, to)) {
+      double seconds = route.bytes() / network.rate(resource);
+      longest = Math.max(longest, seconds);
+      busy[resource] = true;
+      events.add(now + seconds, resource);
+    }
+    if (hop + 1 < route.hops()) {
+      relays.add(new Relay(route, position, hop + 1, to, route.hosts().get(hop + 2)));
+      double first = longest * Math.min(1, chunkBytes / route.bytes());
+      double lands = now + first + network.latency(from, to);
+      events.add(lands, busy.length + relays.size() - 1);
+    }
+  }
+}

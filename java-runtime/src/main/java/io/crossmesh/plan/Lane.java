@@ -1,0 +1,61 @@
+package io.crossmesh.plan;
+
+import java.util.ArrayDeque;
+import java.util.List;
+
+/** The pieces of one sender for the same receiving hosts, in their natural order. */
+final class Lane {
+  private final int number;
+  private final int from;
+  private final List<Integer> to;
+  private final ArrayDeque<Piece> pieces = new ArrayDeque<>();
+  private double all;
+  private double left;
+
+  Lane(int number, int from, List<Integer> to) {
+    this.number = number;
+    this.from = from;
+    this.to = to;
+  }
+
+  void add(Piece piece) {
+    pieces.add(piece);
+    all += piece.bytes();
+    left += piece.bytes();
+  }
+
+  Piece take() {
+    Piece piece = pieces.remove();
+    left -= piece.bytes();
+    return piece;
+  }
+
+  boolean isEmpty() {
+    return pieces.isEmpty();
+  }
+
+  /** Position among all lanes. */
+  int number() {
+    return number;
+  }
+
+  /** The sending host. */
+  int from() {
+    return from;
+  }
+
+  /** The receiving hosts. */
+  List<Integer> to() {
+    return to;
+  }
+
+  /** Size of the piece that goes next, in bytes. */
+  long next() {
+    return pieces.element().bytes();
+  }
+
+  /** The part of its bytes that has not started. */
+  double behind() {
+    return left / all;
+  }
+}

@@ -1,0 +1,150 @@
+package io.crossmesh.plan;
+
+import io.crossmesh.mesh.Box;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * {@link Order#OPTIMAL}: senders, pieces, chains and their order so that the plan ends at the lower
+ * bound, or as near as whole chunks allow.
+ *
+ * <p>Why the bound can be reached. Slices may be cut anywhere, so a slice held by several hosts may
+ * leave from all of them; how much from each is a maximum flow ({@link Shares}), and with it no NIC
+ * sends longer than the bound {@code T}. A chain gives each receiving host its slice once, so no
+ * NIC receives longer than {@code T}; and of equal NICs a relay sends no longer than it receives.
+ * What is left is an open shop: each piece occupies one sending and one receiving NIC at a time, in
+ * any order, and may be interrupted. With preemption an open shop ends exactly when its busiest
+ * machine does, if at each moment every machine that has no time left to idle is served (Gonzalez
+ * and Sahni, "Open shop scheduling to minimize finish time", J. ACM 23, 1976); by the theorem of
+ * Birkhoff and von Neumann a matching that serves all those exists. Cutting slices into pieces is
+ * preemption.
+ *
+ * <p>How it is reached. {@link Interleaver} runs the pieces over the network. Whenever NICs fall
+ * free, {@link SlotMatching} starts pieces so that critical NICs are served first; among those, the
+ * lane that is most behind goes, as if each had a constant rate, which is the schedule that the
+ * fluid limit asks for. The first host of a chain is chosen at that moment and the others follow in
+ * turn, so that chains over the same hosts rotate and relays share the load. The order of starts is
+ * the order of the moves: the plain rule "first in the plan whose NICs are free" then runs the same
+ * schedule again, and the engine needs to know nothing of all this.
+ *
+ * <p>What is lost: the last chunk still has to walk down its chain, {@code hops - 1} chunks in all;
+ * pieces end unevenly by less than one piece; and a relay may take a receiver at the wrong moment
+ * ({@link RelayRate} keeps that rare). All shrink with the pieces. So pieces are made only as small
+ * as needed: from whole slices down to 1/512 of what the busiest NIC carries, but not below one
+ * chunk, until the predicted end is within {@value #NEAR} of the bound; else the best is taken.
+ */
+final class OptimalOrder {
+  /** Pieces of the busiest NIC, tried in turn. */
+  private static final int[] PIECES = {1, 8, 32, 128, 256, 512};
+
+  /** Nearer to the bound than this ratio, smaller pieces are not tried. */
+  private static final double NEAR = 0.0025;
+
+  /** Beyond this number of pieces, choosing each start with care takes too long. */
+  private static final int MAX_PIECES = 1 << 14;
+
+  private final List<Chosen> chosen;
+  private final Network network;
+  private final List<Route> copies = new ArrayList<>();
+  private final List<Delivery> deliveries = new ArrayList<>();
+  private final Shares shares;
+
+  private OptimalOrder(List<Cell> cells, List<Chosen> chosen, Network network) {
+    this.chosen = chosen;
+    this.network = network;
+    Held held = new Held(network);
+    Map<List<Integer>, Long> demand = new HashMap<>();
+    for (Cell cell : cells) {
+      Strategy strategy = chosen.get(cell.task().tensor()).strategy();
+      held.turnTo(cell);
+      copies.addAll(Router.copies(cell, strategy, held));
+      for (Delivery delivery : Router.deliveries(cell, strategy, held)) {
+        deliveries.add(delivery);
+        demand.merge(cell.holders().hosts(), cell.bytes(), Long::sum);
+      }
+      Router.checkCount(copies.size() + deliveries.size());
+    }
+    shares = Shares.of(demand, network);
+  }
+
+  /** The moves of all cells with their predicted times, in the order in which they should start. */
+  static List<Move> moves(
+      List<Cell> cells, List<Chosen> chosen, Network network, double lowerBound) {
+    OptimalOrder order = new OptimalOrder(cells, chosen, network);
+    if (order.deliveries.size() > MAX_PIECES) {
+      List<Strategy> strategies = chosen.stream().map(Chosen::strategy).toList();
+      return order.predict(Router.route(cells, strategies, network, Order.SIZE));
+    }
+    List<Move> best = List.of();
+    double least = Double.POSITIVE_INFINITY;
+    int count = -1;
+    for (int pieces : PIECES) {
+      List<Piece> cut = order.cut(lowerBound / pieces);
+      if (cut.size() == count) {
+        continue;
+      }
+      if (cut.size() > MAX_PIECES) {
+        break;
+      }
+      count = cut.size();
+      List<Route> routes = new ArrayList<>(order.copies);
+      routes.addAll(Interleaver.order(cut, order.smallestChunk(), network));
+      List<Move> moves = order.predict(routes);
+      double end = moves.stream().mapToDouble(Move::end).max().orElse(0);
+      if (end < least) {
+        least = end;
+        best = moves;
+      }
+      if (end <= lowerBound * (1 + NEAR)) {
+        break;
+      }
+    }
+    return best;
+  }
+
+  private List<Move> predict(List<Route> routes) {
+    List<Move> moves = new ArrayList<>(routes.size());
+    for (Route route : routes) {
+      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
+    }
+    return Timeline.predict(moves, network);
+  }
+
+  private double smallestChunk() {
+    return chosen.stream().mapToLong(Chosen::chunkBytes).min().orElse(Chosen.MIN_CHUNK_BYTES);
+  }
+
+  /**
+   * Cuts each delivery into pieces that take their sender about this long, and deals them out to
+   * the holders by their shares. What rounding leaves is carried on to the next pieces.
+   */
+  private List<Piece> cut(double seconds) {
+    List<Piece> pieces = new ArrayList<>();
+    Map<List<Integer>, double[]> debts = new HashMap<>();
+    for (Delivery delivery : deliveries) {
+      Cell cell = delivery.cell();
+      List<Integer> holders = cell.holders().hosts();
+      double[] share = shares.of(holders);
+      double[] debt = debts.computeIfAbsent(holders, key -> new double[share.length]);
+      long chunk = chosen.get(cell.task().tensor()).chunkBytes();
+      double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
+      long element = cell.bytes() / cell.task().box().volume();
+      for (Box box : Pieces.cut(cell.task().box(), Math.round(cell.bytes() / target))) {
+        long bytes = box.volume() * element;
+        int most = 0;
+        for (int i = 0; i < share.length; i++) {
+          debt[i] += share[i] * bytes;
+          most = debt[i] > debt[most] ? i : most;
+        }
+        debt[most] -= bytes;
+        pieces.add(new Piece(delivery, box, bytes, most));
+      }
+      if (pieces.size() > MAX_PIECES) {
+        return pieces;
+      }
+    }
+    return pieces;
+  }
+}

@@ -1,0 +1,121 @@
+package io.crossmesh.plan;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import io.crossmesh.mesh.DType;
+import io.crossmesh.mesh.Mesh;
+import io.crossmesh.mesh.Nic;
+import io.crossmesh.mesh.Sharding;
+import io.crossmesh.mesh.TensorSpec;
+import io.crossmesh.mesh.Topology;
+import io.crossmesh.plan.Cases.Case;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Plans of order optimal end at the lower bound, as an independent replay of their moves agrees.
+ */
+@Timeout(value = 300, unit = TimeUnit.SECONDS)
+class OptimalOrderTest {
+  private static final int LAYOUTS = 500;
+  private static final int PLANNED_TWICE = 25;
+  private static final double GAP_MAX = 0.015;
+  private static final double GAP_MEAN = 0.005;
+
+  private static Stream<Case> published() {
+    return Stream.of(Cases.paperManyToMany(), Cases.paperOneToMany()).flatMap(List::stream);
+  }
+
+  /** The gap of a plan over equal NICs without latency, by the replay. */
+  private static double replayedGap(Plan plan, double bandwidth) {
+    double makespan = Replay.check(plan) / bandwidth;
+    double chunkHops =
+        plan.moves().stream()
+            .mapToDouble(move -> (double) move.chunks() * (move.route().size() - 1))
+            .sum();
+    // Beyond that many, the planner takes neighbouring chunks of a move as one.
+    double tolerance = chunkHops <= 1 << 17 ? 1e-9 : 1e-3;
+    assertThat(makespan).isCloseTo(plan.makespan(), within(tolerance * makespan));
+    return plan.lowerBound() == 0 ? 0 : makespan / plan.lowerBound() - 1;
+  }
+
+  @ParameterizedTest
+  @MethodSource("published")
+  void publishedCasesEndAtTheBound(Case row) {
+    TensorReshard reshard = row.reshard();
+    Topology topology = Topology.uniform(PlanRequest.hosts(List.of(reshard)), 1e9, 0, 1);
+    Plan plan =
+        Planner.plan(new PlanRequest(List.of(reshard), topology, Strategy.AUTO, Order.OPTIMAL));
+    assertThat(replayedGap(plan, 1e9)).isBetween(0.0, GAP_MEAN);
+  }
+
+  @Test
+  void randomLayoutsEndAtTheBound() {
+    double sum = 0;
+    for (int seed = 0; seed < LAYOUTS; seed++) {
+      PlanRequest request = RandomLayouts.request(seed, Order.OPTIMAL);
+      Plan plan = Planner.plan(request);
+      double gap = replayedGap(plan, RandomLayouts.BANDWIDTH);
+      assertThat(gap)
+          .as("seed %d: %s", seed, request.tensors().getFirst().describe())
+          .isBetween(0.0, GAP_MAX);
+      assertThat(plan.moves())
+          .allMatch(move -> move.chunkBytes() >= Math.min(move.bytes(), 64 << 10));
+      sum += gap;
+      if (seed % PLANNED_TWICE == 0) {
+        assertThat(Planner.plan(request)).as("seed %d", seed).isEqualTo(plan);
+      }
+    }
+    assertThat(sum / LAYOUTS).isLessThan(GAP_MEAN);
+  }
+
+  @Test
+  void aSliceLeavesFromAllItsHolders() {
+    Mesh src = Mesh.ofHosts(List.of(3), List.of("a", "b", "c"));
+    Mesh dst = Mesh.ofHosts(List.of(1), List.of("d"));
+    Topology topology =
+        new Topology(
+            new TreeMap<>(
+                Map.of(
+                    "a", List.of(new Nic(1e9, 0)),
+                    "b", List.of(new Nic(1e9, 0)),
+                    "c", List.of(new Nic(2e9, 0)),
+                    "d", List.of(new Nic(4e9, 0)))),
+            List.of());
+    TensorReshard reshard =
+        new TensorReshard(
+            new TensorSpec("w", List.of(1L << 24, 4L), DType.of("float32")),
+            Sharding.parse(src, "R R"),
+            Sharding.parse(dst, "R R"));
+    Plan plan =
+        Planner.plan(new PlanRequest(List.of(reshard), topology, Strategy.AUTO, Order.OPTIMAL));
+    long whole = 1L << 28;
+    assertThat((double) plan.bytesSent().getOrDefault("c", 0L) / whole)
+        .isCloseTo(0.5, within(0.01));
+    assertThat((double) plan.bytesSent().getOrDefault("a", 0L) / whole)
+        .isCloseTo(0.25, within(0.01));
+    assertThat(plan.gap()).isBetween(0.0, GAP_MAX);
+  }
+
+  @Test
+  void slicesAreNotCutWhereWholeOnesEndAtTheBound() {
+    Mesh src = Mesh.ofHosts(List.of(2), List.of("a", "b"));
+    Mesh dst = Mesh.ofHosts(List.of(2), List.of("c", "d"));
+    TensorReshard reshard =
+        new TensorReshard(
+            new TensorSpec("w", List.of(1L << 24), DType.of("float32")),
+            Sharding.parse(src, "S0"),
+            Sharding.parse(dst, "S0"));
+    assertThat(
+            Planner.plan(new PlanRequest(List.of(reshard), Strategy.AUTO, Order.OPTIMAL)).moves())
+        .hasSize(2);
+  }
+}
