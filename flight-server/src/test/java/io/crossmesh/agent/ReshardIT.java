@@ -144,8 +144,7 @@ class ReshardIT {
     Sharding target = Sharding.parse(Mesh.ofHosts(List.of(2), List.of("b", MORTAL)), "S0 R");
     putAll("w", source, whole);
     agent(MORTAL).close();
-    assertThatThrownBy(
-            () -> RunningAgent.act(client("a"), "reshard", reshard("w", "x", target)))
+    assertThatThrownBy(() -> RunningAgent.act(client("a"), "reshard", reshard("w", "x", target)))
         .isInstanceOf(FlightRuntimeException.class);
     assertThatThrownBy(() -> slice("b", "x", Box.whole(SHAPE)))
         .isInstanceOf(FlightRuntimeException.class)
@@ -197,10 +196,7 @@ class ReshardIT {
       SHAPE.forEach(descriptor.putArray("shape")::add);
       descriptor.set("layout", layout(layout));
       descriptor.put("device", device);
-      put(
-          client(layout.mesh().hostOf(device)),
-          descriptor,
-          cut(whole, layout.tile(SHAPE, device)));
+      put(client(layout.mesh().hostOf(device)), descriptor, cut(whole, layout.tile(SHAPE, device)));
     }
   }
 

@@ -5,8 +5,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Keeps a mistake of a participant from tearing the engine out of the middle of a transition: what it
- * throws is logged and goes no further.
+ * Keeps a mistake of a participant from tearing the engine out of the middle of a transition: what
+ * it throws is logged and goes no further.
  */
 final class GuardedParticipant implements Participant {
   private static final Logger LOG = LoggerFactory.getLogger(GuardedParticipant.class);

@@ -56,9 +56,7 @@ final class HostPlan {
     for (Move move : plan.moves()) {
       if (move.route().getFirst().equals(host)) {
         TensorReshard tensor = tensor(move);
-        staging
-            .get(stager(move))
-            .add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
+        staging.get(stager(move)).add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
       }
     }
     for (int i = 0; i < plan.moves().size(); i++) {

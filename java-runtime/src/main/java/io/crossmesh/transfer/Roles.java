@@ -23,8 +23,8 @@ final class Roles implements AutoCloseable {
   /**
    * Reserves everything.
    *
-   * @throws CrossmeshException ARENA_FULL, or PEER_LOST when a neighbour is not connected; nothing is
-   *     held then
+   * @throws CrossmeshException ARENA_FULL, or PEER_LOST when a neighbour is not connected; nothing
+   *     is held then
    */
   Roles(
       Node node,
@@ -49,8 +49,7 @@ final class Roles implements AutoCloseable {
     source =
         senders.isEmpty()
             ? null
-            : new SourceSteps(
-                node, channel, plan, senders, binding.hosts(Side.DST), links, copier);
+            : new SourceSteps(node, channel, plan, senders, binding.hosts(Side.DST), links, copier);
     if (receivers.isEmpty()) {
       sink = null;
       return;

@@ -15,8 +15,8 @@ import org.jspecify.annotations.Nullable;
  * that would be handed the last one is told to copy it and give it back at once.
  *
  * <p>Invariants: at most {@code depth} steps are granted; sets that are free, or granted and not
- * handed over to anybody, number at most {@code depth}, and at least one while no process breaks its
- * word to copy. What returns beyond that goes back to the arena.
+ * handed over to anybody, number at most {@code depth}, and at least one while no process breaks
+ * its word to copy. What returns beyond that goes back to the arena.
  */
 final class SetPool {
   private final Node node;

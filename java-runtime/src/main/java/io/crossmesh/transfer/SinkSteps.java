@@ -150,7 +150,12 @@ final class SinkSteps {
       step.grant(set, incoming(step, set), plan.landingChunks(), plan.forwards());
       granted.add(step);
       node.outbox()
-          .send(starts.sources(), MessageKind.GRANT, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+          .send(
+              starts.sources(),
+              MessageKind.GRANT,
+              channel.id(),
+              step.step(),
+              ControlMessage.NO_PAYLOAD);
       // With nothing to land, the grant may be the last thing that was missing.
       whole(step);
     }
@@ -254,7 +259,12 @@ final class SinkSteps {
     if (!step.over() && step.landed() && begun) {
       if (step.tellDone()) {
         node.outbox()
-            .send(starts.sources(), MessageKind.DONE, channel.id(), step.step(), ControlMessage.NO_PAYLOAD);
+            .send(
+                starts.sources(),
+                MessageKind.DONE,
+                channel.id(),
+                step.step(),
+                ControlMessage.NO_PAYLOAD);
       }
       handOver(step);
     }

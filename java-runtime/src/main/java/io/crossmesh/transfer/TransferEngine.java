@@ -113,8 +113,7 @@ public final class TransferEngine implements AutoCloseable {
   public CompletableFuture<EngineStatus> status() {
     CompletableFuture<EngineStatus> future = new CompletableFuture<>();
     if (closed) {
-      future.completeExceptionally(
-          new CrossmeshException(stopping().code(), stopping().message()));
+      future.completeExceptionally(new CrossmeshException(stopping().code(), stopping().message()));
     } else {
       command(() -> future.complete(reading()));
     }

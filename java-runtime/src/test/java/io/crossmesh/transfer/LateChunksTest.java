@@ -27,8 +27,7 @@ class LateChunksTest {
   @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
   void setsOfCancelledStepsStayTakenUntilNothingLandsInThem(long seed) {
     Random dice = new Random(seed);
-    try (Quad quad =
-        new Quad(directory, 1 << 20, Cases.options(64, 4), dice, SLOW_PAYLOADS)) {
+    try (Quad quad = new Quad(directory, 1 << 20, Cases.options(64, 4), dice, SLOW_PAYLOADS)) {
       Quad.Parties x = quad.open("x", 2);
       x.receivers().forEach(receiver -> receiver.keep(1));
       for (long step = 0; step < 20; step += 2) {

@@ -57,19 +57,21 @@ class TransferEngineTest {
     Quad.Parties x = quad.open("x", 2);
     x.receivers().forEach(receiver -> receiver.keep(1000));
     // The rest of the arena is taken, so that there are no spares.
-    quad.cluster().hosts().forEach(
-        host -> {
-          long rest = host.arena().budget() - host.arena().used();
-          for (long bytes = 4096; bytes >= 64; bytes /= 2) {
-            for (; rest >= bytes; rest -= bytes) {
-              try {
-                host.arena().allocate(bytes, "somebody else");
-              } catch (CrossmeshException full) {
-                break;
+    quad.cluster()
+        .hosts()
+        .forEach(
+            host -> {
+              long rest = host.arena().budget() - host.arena().used();
+              for (long bytes = 4096; bytes >= 64; bytes /= 2) {
+                for (; rest >= bytes; rest -= bytes) {
+                  try {
+                    host.arena().allocate(bytes, "somebody else");
+                  } catch (CrossmeshException full) {
+                    break;
+                  }
+                }
               }
-            }
-          }
-        });
+            });
     for (long step = 0; step < 20; step++) {
       quad.step(x, step);
       assertThat(x.c().outcome(step)).isEqualTo("received");
@@ -123,8 +125,7 @@ class TransferEngineTest {
     Quad.Parties first = quad.start("x", 1);
     Quad.Parties second = quad.start("x", 1);
     quad.cluster()
-        .until(
-            () -> second.all().stream().allMatch(SimProcess::isOpen), Quad.SECOND, "both open");
+        .until(() -> second.all().stream().allMatch(SimProcess::isOpen), Quad.SECOND, "both open");
     assertThat(first.c().info().channelId()).isEqualTo(first.a().info().channelId());
     assertThat(second.c().info().channelId()).isEqualTo(second.b().info().channelId());
     assertThat(second.c().info().channelId()).isNotEqualTo(first.c().info().channelId());
@@ -134,8 +135,7 @@ class TransferEngineTest {
   void takesCallsBeforeTheChannelIsOpen() {
     Quad.Parties x = quad.start("x", 1);
     x.receivers().forEach(receiver -> receiver.recv(0));
-    quad.cluster()
-        .until(() -> x.all().stream().allMatch(SimProcess::isOpen), Quad.SECOND, "open");
+    quad.cluster().until(() -> x.all().stream().allMatch(SimProcess::isOpen), Quad.SECOND, "open");
     x.senders().forEach(sender -> sender.send(0));
     quad.settle(x);
     assertThat(x.c().outcome(0)).isEqualTo("received");

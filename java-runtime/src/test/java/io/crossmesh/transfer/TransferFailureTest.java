@@ -86,9 +86,7 @@ class TransferFailureTest {
     return Cases.open(
         open.name(),
         open.side(),
-        List.of(
-            Cases.tensor(
-                "w", shape, dtype, was.layout().mesh(), was.layout().toString())),
+        List.of(Cases.tensor("w", shape, dtype, was.layout().mesh(), was.layout().toString())),
         open.devices(),
         open.depth());
   }
@@ -103,7 +101,14 @@ class TransferFailureTest {
             other(Quad.request("x", "d", "R S0", 1), List.of(8L, 25L), "int32"));
     quad.over(all);
     assertFailed(
-        all, Code.PLAN_MISMATCH, "'w'", "[8, 24]", "[8, 25]", "source host", "destination host", "S0 S1");
+        all,
+        Code.PLAN_MISMATCH,
+        "'w'",
+        "[8, 24]",
+        "[8, 25]",
+        "source host",
+        "destination host",
+        "S0 S1");
   }
 
   @Test
@@ -121,8 +126,7 @@ class TransferFailureTest {
   @Test
   void processesOfOneSideThatDiffer() {
     List<SimProcess> all =
-        openAll(
-            Quad.request("x", "a", "S0 S1", 1), Quad.request("x", "b", "S1 S0", 1));
+        openAll(Quad.request("x", "a", "S0 S1", 1), Quad.request("x", "b", "S1 S0", 1));
     quad.over(all);
     assertFailed(all, Code.PLAN_MISMATCH, "S0 S1", "S1 S0");
   }

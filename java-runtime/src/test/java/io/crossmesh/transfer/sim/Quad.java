@@ -103,8 +103,7 @@ public final class Quad implements AutoCloseable {
       String layout = SRC.hosts().contains(host) ? "S0 S1" : "R S0";
       processes.add(host(host).open(request(channel, host, layout, depth)));
     }
-    return new Parties(
-        processes.get(0), processes.get(1), processes.get(2), processes.get(3));
+    return new Parties(processes.get(0), processes.get(1), processes.get(2), processes.get(3));
   }
 
   /** Opens a channel on all four hosts and waits for it. */

@@ -37,12 +37,7 @@ public final class SimTransport implements Transport {
     private boolean landed;
     private boolean ended;
 
-    Flight(
-        SimTransport from,
-        int peer,
-        MemorySegment payload,
-        boolean bulk,
-        SendDone done) {
+    Flight(SimTransport from, int peer, MemorySegment payload, boolean bulk, SendDone done) {
       this.from = from;
       this.peer = peer;
       this.payload = payload;

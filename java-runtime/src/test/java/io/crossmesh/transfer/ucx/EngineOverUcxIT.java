@@ -126,8 +126,7 @@ class EngineOverUcxIT {
   }
 
   private static ChannelOpen open(Side side, Mesh mesh, String layout) {
-    TensorSpec tensor =
-        new TensorSpec("w", List.of((long) SIDE, (long) SIDE), DType.of("int32"));
+    TensorSpec tensor = new TensorSpec("w", List.of((long) SIDE, (long) SIDE), DType.of("int32"));
     return new ChannelOpen(
         "x",
         side,

@@ -117,11 +117,12 @@ final class OwnerNode implements Handler, AutoCloseable {
   /** Sends {@code count} messages of {@code bytes} each, at most {@code window} at once. */
   Flood send(int peer, long count, long bytes, int window, boolean discard) {
     Flood flood = new Flood(peer, count, bytes, window, discard);
-    var _ = later(
-        () -> {
-          flood.pump();
-          return null;
-        });
+    var _ =
+        later(
+            () -> {
+              flood.pump();
+              return null;
+            });
     return flood;
   }
 
@@ -155,14 +156,15 @@ final class OwnerNode implements Handler, AutoCloseable {
     }
 
     void stop() {
-      var _ = later(
-          () -> {
-            count = posted;
-            if (ended == count) {
-              result.complete(failed);
-            }
-            return null;
-          });
+      var _ =
+          later(
+              () -> {
+                count = posted;
+                if (ended == count) {
+                  result.complete(failed);
+                }
+                return null;
+              });
     }
 
     private void pump() {
