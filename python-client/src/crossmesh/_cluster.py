@@ -118,7 +118,7 @@ class LocalCluster:
         dst: Any,
         *,
         strategy: str = "auto",
-        order: str = "size",
+        order: str = "optimal",
         topology: Topology | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> Any:

@@ -142,7 +142,7 @@ def run_case(cluster: LocalCluster, case: Case, x: np.ndarray, strategy: str, or
 
 
 def run_cases(
-    cases: Sequence[Case], *, strategy: str = "auto", order: str = "size", transport: str = "ucx"
+    cases: Sequence[Case], *, strategy: str = "auto", order: str = "optimal", transport: str = "ucx"
 ) -> Iterator[Outcome]:
     """Runs `cases` one after the other on one cluster of agents; yields as each one ends."""
     hosts = sorted({host for case in cases for mesh in (case.src.mesh, case.dst.mesh) for host in mesh.hosts})
@@ -176,7 +176,7 @@ def _row(outcome: Outcome) -> list[str]:
     ]
 
 
-def run(*, divide: int = DIVIDE, strategy: str = "auto", order: str = "size", console: Console | None = None) -> bool:
+def run(*, divide: int = DIVIDE, strategy: str = "auto", order: str = "optimal", console: Console | None = None) -> bool:
     """Prints the table of `crossmesh demo`.
 
     **Returns:** whether every byte of every case was right and the wire carried what the plan said.

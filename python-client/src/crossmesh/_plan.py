@@ -283,7 +283,7 @@ def plan(
     *,
     topology: Topology | None = None,
     strategy: str = "auto",
-    order: str = "size",
+    order: str = "optimal",
     hosts: Sequence[str] | None = None,
 ) -> Plan:
     """Plan a transfer and predict its time. Needs no agent, no UCX and no accelerator.
@@ -298,7 +298,9 @@ def plan(
       `None`, the leaves' own `.sharding`.
     - `topology`: the network; by default `Topology.uniform` for the hosts of both meshes.
     - `strategy`: `"send_recv"`, `"broadcast"`, or `"auto"` for the faster by prediction, tensor by tensor.
-    - `order`: `"naive"`, or `"size"` for the largest first from the least loaded sender.
+    - `order`: `"optimal"` divides slices among their holders and lets them take turns, so that the plan ends at the
+        lower bound; `"size"` sends whole slices, the largest first from the least loaded sender; `"naive"` sends
+        them as they come from the first holder.
     - `hosts`: the host of each JAX process, for layouts stated as `NamedSharding`.
 
     **Returns:**

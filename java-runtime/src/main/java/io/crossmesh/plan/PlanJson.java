@@ -23,7 +23,7 @@ import java.util.SortedMap;
  * <pre>
  * request  {"v":1,"meshes":[mesh...],"layouts":[{"mesh":0,"spec":[[0],[],[1]]}...],
  *           "tensors":[{"key":"","shape":[..],"dtype":"int32","src":0,"dst":1}...],
- *           "topology":topology|null,"strategy":"auto","order":"size"}
+ *           "topology":topology|null,"strategy":"auto","order":"optimal"}
  * plan     + {"digest":..,"makespan":s,"lower_bound":s,"gap":g,
  *           "chosen":[{"strategy":"broadcast","chunk_bytes":n}...],
  *           "tasks":[{"tensor":0,"box":[[lo,hi]..],"senders":[..],"receivers":[..]}...],
@@ -110,7 +110,7 @@ public final class PlanJson {
 
   /**
    * Reads a request. An absent or null topology is {@link Topology#uniform} over all hosts of its
-   * meshes; an absent strategy is "auto", an absent order "size".
+   * meshes; an absent strategy is "auto", an absent order "optimal".
    *
    * @throws io.crossmesh.CrossmeshException LAYOUT for anything that is not a valid request
    */
@@ -145,7 +145,7 @@ public final class PlanJson {
     }
     Strategy strategy =
         root.find("strategy").map(v -> Strategy.parse(v.text())).orElse(Strategy.AUTO);
-    Order order = root.find("order").map(v -> Order.parse(v.text())).orElse(Order.SIZE);
+    Order order = root.find("order").map(v -> Order.parse(v.text())).orElse(Order.OPTIMAL);
     Topology topology =
         root.find("topology")
             .map(MeshJson::readTopology)

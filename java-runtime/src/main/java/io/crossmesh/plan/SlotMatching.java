@@ -46,7 +46,7 @@ final class SlotMatching {
     }
     List<Start> chosen = new ArrayList<>();
     for (Start start : starts) {
-      if (ofSender[start.from()] == start) {
+      if (start.equals(ofSender[start.from()])) {
         chosen.add(start);
       }
     }

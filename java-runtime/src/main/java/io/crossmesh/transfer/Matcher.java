@@ -250,7 +250,7 @@ final class Matcher {
           new TensorReshard(from.get(i).tensor(), from.get(i).layout(), to.get(i).layout()));
     }
     Strategy strategy = first(Claim::strategy).orElse(Strategy.AUTO);
-    Order order = first(Claim::order).orElse(Order.SIZE);
+    Order order = first(Claim::order).orElse(Order.OPTIMAL);
     Topology topology =
         firstTopology().orElseGet(() -> Topology.uniform(PlanRequest.hosts(tensors)));
     PlanRequest request = new PlanRequest(tensors, topology, strategy, order);

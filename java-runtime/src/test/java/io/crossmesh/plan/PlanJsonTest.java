@@ -101,7 +101,7 @@ class PlanJsonTest {
     root.putNull("topology");
     PlanRequest request = PlanJson.readRequest(root.toString());
     assertThat(request.strategy()).isEqualTo(Strategy.AUTO);
-    assertThat(request.order()).isEqualTo(Order.SIZE);
+    assertThat(request.order()).isEqualTo(Order.OPTIMAL);
     assertThat(request.topology().hosts()).containsOnlyKeys("a", "b", "c", "d");
     assertThat(request.topology().bandwidth("a")).isEqualTo(1.25e9);
   }
