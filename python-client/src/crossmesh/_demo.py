@@ -176,7 +176,9 @@ def _row(outcome: Outcome) -> list[str]:
     ]
 
 
-def run(*, divide: int = DIVIDE, strategy: str = "auto", order: str = "optimal", console: Console | None = None) -> bool:
+def run(
+    *, divide: int = DIVIDE, strategy: str = "auto", order: str = "optimal", console: Console | None = None
+) -> bool:
     """Prints the table of `crossmesh demo`.
 
     **Returns:** whether every byte of every case was right and the wire carried what the plan said.
