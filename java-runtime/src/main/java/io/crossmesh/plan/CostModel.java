@@ -1,6 +1,5 @@
 package io.crossmesh.plan;
 
-import java.util.Collections;
 import java.util.List;
 
 /**
@@ -18,7 +17,7 @@ final class CostModel {
 
   /** The choice for one tensor; {@code asked} may be AUTO. */
   static Chosen choose(
-      List<Cell> cells, Strategy asked, int tensors, Network network, Order order) {
+      List<Cell> cells, Strategy asked, Network network, Order order) {
     List<Strategy> candidates =
         asked == Strategy.AUTO ? List.of(Strategy.BROADCAST, Strategy.SEND_RECV) : List.of(asked);
     Chosen best = new Chosen(candidates.getFirst(), Chosen.MAX_CHUNK_BYTES);
@@ -27,8 +26,9 @@ final class CostModel {
       if (asked == Strategy.AUTO && strategy == Strategy.SEND_RECV && deliveries(cells) > MANY) {
         continue;
       }
-      List<Route> routes =
-          Router.route(cells, Collections.nCopies(tensors, strategy), network, order);
+      // What the other orders add is small beside what distinguishes strategies and chunks.
+      Order estimate = order == Order.NAIVE ? Order.NAIVE : Order.SIZE;
+      List<Route> routes = Router.route(cells, strategy, network, estimate);
       double busiest = busiest(routes, network);
       for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
         double seconds = busiest + slowest(routes, chunk, network, order);

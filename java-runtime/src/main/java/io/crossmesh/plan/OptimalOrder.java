@@ -47,24 +47,16 @@ final class OptimalOrder {
 
   private final List<Chosen> chosen;
   private final Network network;
-  private final List<Route> copies = new ArrayList<>();
-  private final List<Delivery> deliveries = new ArrayList<>();
+  private final Work work;
   private final Shares shares;
 
-  private OptimalOrder(List<Cell> cells, List<Chosen> chosen, Network network) {
+  private OptimalOrder(Work work, List<Chosen> chosen, Network network) {
+    this.work = work;
     this.chosen = chosen;
     this.network = network;
-    Held held = new Held(network);
     Map<List<Integer>, Long> demand = new HashMap<>();
-    for (Cell cell : cells) {
-      Strategy strategy = chosen.get(cell.task().tensor()).strategy();
-      held.turnTo(cell);
-      copies.addAll(Router.copies(cell, strategy, held));
-      for (Delivery delivery : Router.deliveries(cell, strategy, held)) {
-        deliveries.add(delivery);
-        demand.merge(cell.holders().hosts(), cell.bytes(), Long::sum);
-      }
-      Router.checkCount(copies.size() + deliveries.size());
+    for (Delivery delivery : work.deliveries()) {
+      demand.merge(delivery.cell().holders().hosts(), delivery.cell().bytes(), Long::sum);
     }
     shares = Shares.of(demand, network);
   }
@@ -72,11 +64,11 @@ final class OptimalOrder {
   /** The moves of all cells with their predicted times, in the order in which they should start. */
   static List<Move> moves(
       List<Cell> cells, List<Chosen> chosen, Network network, double lowerBound) {
-    OptimalOrder order = new OptimalOrder(cells, chosen, network);
-    if (order.deliveries.size() > MAX_PIECES) {
-      List<Strategy> strategies = chosen.stream().map(Chosen::strategy).toList();
-      return order.predict(Router.route(cells, strategies, network, Order.SIZE));
+    Work work = Work.of(cells, chosen, network);
+    if (work.deliveries().size() > MAX_PIECES) {
+      return Timeline.predict(Router.route(cells, chosen, network, Order.SIZE), chosen, network);
     }
+    OptimalOrder order = new OptimalOrder(work, chosen, network);
     List<Move> best = List.of();
     double least = Double.POSITIVE_INFINITY;
     int count = -1;
@@ -89,9 +81,9 @@ final class OptimalOrder {
         break;
       }
       count = cut.size();
-      List<Route> routes = new ArrayList<>(order.copies);
+      List<Route> routes = new ArrayList<>(work.copies());
       routes.addAll(Interleaver.order(cut, order.smallestChunk(), network));
-      List<Move> moves = order.predict(routes);
+      List<Move> moves = Timeline.predict(routes, chosen, network);
       double end = moves.stream().mapToDouble(Move::end).max().orElse(0);
       if (end < least) {
         least = end;
@@ -102,14 +94,6 @@ final class OptimalOrder {
       }
     }
     return best;
-  }
-
-  private List<Move> predict(List<Route> routes) {
-    List<Move> moves = new ArrayList<>(routes.size());
-    for (Route route : routes) {
-      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
-    }
-    return Timeline.predict(moves, network);
   }
 
   private double smallestChunk() {
@@ -123,7 +107,7 @@ final class OptimalOrder {
   private List<Piece> cut(double seconds) {
     List<Piece> pieces = new ArrayList<>();
     Map<List<Integer>, double[]> debts = new HashMap<>();
-    for (Delivery delivery : deliveries) {
+    for (Delivery delivery : work.deliveries()) {
       Cell cell = delivery.cell();
       List<Integer> holders = cell.holders().hosts();
       double[] share = shares.of(holders);

@@ -11,6 +11,10 @@ public enum Order {
   NAIVE("naive"),
   /** Largest slice first, each to the sender host with the least to send so far. */
   SIZE("size"),
+  /** Depth-first search over whole slices and their senders, with a limit of nodes: a baseline. */
+  SEARCH("search"),
+  /** Random maximal sets of whole slices without a NIC in common, by constant seeds: a baseline. */
+  GREEDY("greedy"),
   /** Slices divided among their holders and interleaved so that the bound is reached. */
   OPTIMAL("optimal");
 

@@ -12,6 +12,12 @@ import java.util.List;
  * @param holder position of the sending host among the holders of the slice
  */
 record Piece(Delivery delivery, Box box, long bytes, int holder) {
+  /** All of a delivery. */
+  static Piece whole(Delivery delivery, int holder) {
+    Cell cell = delivery.cell();
+    return new Piece(delivery, cell.task().box(), cell.bytes(), holder);
+  }
+
   /** The host that sends it. */
   int from() {
     return delivery.cell().holders().hosts().get(holder);

@@ -25,7 +25,7 @@ public final class Planner {
     for (List<Cell> cells : byTensor) {
       chosen.add(
           CostModel.choose(
-              cells, request.strategy(), request.tensors().size(), network, request.order()));
+              cells, request.strategy(), network, request.order()));
     }
     List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
     List<Move> moves = moves(request, cells, chosen, network);
@@ -39,16 +39,33 @@ public final class Planner {
 
   private static List<Move> moves(
       PlanRequest request, List<Cell> cells, List<Chosen> chosen, Network network) {
-    if (request.order() == Order.OPTIMAL) {
-      return OptimalOrder.moves(cells, chosen, network, LowerBound.of(cells, network));
+    return switch (request.order()) {
+      case NAIVE, SIZE ->
+          Timeline.predict(
+              Router.route(cells, chosen, network, request.order()), chosen, network);
+      case SEARCH, GREEDY -> baseline(request.order(), cells, chosen, network);
+      case OPTIMAL ->
+          OptimalOrder.moves(cells, chosen, network, LowerBound.of(cells, network));
+    };
+  }
+
+  private static List<Move> baseline(
+      Order order, List<Cell> cells, List<Chosen> chosen, Network network) {
+    Work work = Work.of(cells, chosen, network);
+    int most =
+        order == Order.SEARCH ? SearchOrder.MAX_DELIVERIES : GreedyOrder.MAX_DELIVERIES;
+    List<Route> routes;
+    if (work.deliveries().size() > most) {
+      routes = Router.route(cells, chosen, network, Order.SIZE);
+    } else {
+      List<Piece> pieces =
+          order == Order.SEARCH
+              ? SearchOrder.order(work.deliveries(), network)
+              : GreedyOrder.order(work.deliveries(), network);
+      routes = new ArrayList<>(work.copies());
+      routes.addAll(Router.route(pieces, network));
     }
-    List<Strategy> strategies = chosen.stream().map(Chosen::strategy).toList();
-    List<Route> routes = Router.route(cells, strategies, network, request.order());
-    List<Move> moves = new ArrayList<>(routes.size());
-    for (Route route : routes) {
-      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
-    }
-    return Timeline.predict(moves, network);
+    return Timeline.predict(routes, chosen, network);
   }
 
   /** The plan of moves that are proven already. */

@@ -3,6 +3,7 @@ package io.crossmesh.plan;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.IntFunction;
 
 /**
  * Chooses sender and route of whole slices. What a host already holds is copied there and crosses
@@ -29,7 +30,17 @@ final class Router {
 
   /** Routes of all cells in the order in which they should start. */
   static List<Route> route(
-      List<Cell> cells, List<Strategy> strategyOfTensor, Network network, Order order) {
+      List<Cell> cells, List<Chosen> chosen, Network network, Order order) {
+    return route(cells, network, order, tensor -> chosen.get(tensor).strategy());
+  }
+
+  /** The same with one strategy for all tensors. */
+  static List<Route> route(List<Cell> cells, Strategy strategy, Network network, Order order) {
+    return route(cells, network, order, tensor -> strategy);
+  }
+
+  private static List<Route> route(
+      List<Cell> cells, Network network, Order order, IntFunction<Strategy> strategyOfTensor) {
     Router router = new Router(network, order);
     List<Cell> sorted = cells;
     if (order != Order.NAIVE) {
@@ -40,7 +51,7 @@ final class Router {
               .thenComparingInt(cell -> cell.holders().hosts().size()));
     }
     for (Cell cell : sorted) {
-      router.add(cell, strategyOfTensor.get(cell.task().tensor()));
+      router.add(cell, strategyOfTensor.apply(cell.task().tensor()));
     }
     return router.routes;
   }
@@ -49,7 +60,7 @@ final class Router {
     held.turnTo(cell);
     copies(cell, strategy, held).forEach(this::emit);
     for (Delivery delivery : deliveries(cell, strategy, held)) {
-      send(delivery);
+      send(delivery, chooseSender(cell));
     }
   }
 
@@ -88,9 +99,15 @@ final class Router {
     return deliveries;
   }
 
-  private void send(Delivery delivery) {
+  /** Routes of slices whose senders and order are decided; chains rotate as for order size. */
+  static List<Route> route(List<Piece> pieces, Network network) {
+    Router router = new Router(network, Order.SIZE);
+    pieces.forEach(piece -> router.send(piece.delivery(), piece.holder()));
+    return router.routes;
+  }
+
+  private void send(Delivery delivery, int from) {
     Cell cell = delivery.cell();
-    int from = chooseSender(cell);
     spend(cell.holders().hosts().get(from), cell.bytes());
     List<Integer> chain = new ArrayList<>(delivery.hosts());
     if (order != Order.NAIVE) {

@@ -93,6 +93,15 @@ final class Timeline {
     Arrays.fill(start, -1);
   }
 
+  /** The moves of routes with their predicted times. */
+  static List<Move> predict(List<Route> routes, List<Chosen> chosen, Network network) {
+    List<Move> moves = new ArrayList<>(routes.size());
+    for (Route route : routes) {
+      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
+    }
+    return predict(moves, network);
+  }
+
   /** The same moves with their predicted times. Copies inside a host are free: 0 to 0. */
   static List<Move> predict(List<Move> moves, Network network) {
     Timeline timeline = new Timeline(moves, network);

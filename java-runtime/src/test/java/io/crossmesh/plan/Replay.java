@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.crossmesh.mesh.Box;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,15 +29,17 @@ final class Replay {
     final String from;
     final String to;
     final boolean last;
+    final PriorityQueue<Integer> queue;
     long present;
     long started;
 
-    Hop(int number, Move move, int index) {
+    Hop(int number, Move move, int index, Map<Ends, PriorityQueue<Integer>> ready) {
       this.number = number;
       this.move = move;
       this.from = move.route().get(index);
       this.to = move.route().get(index + 1);
       this.last = index + 2 == move.route().size();
+      this.queue = ready.computeIfAbsent(new Ends(from, to), ends -> new PriorityQueue<>());
       this.present = index == 0 ? move.chunks() : 0;
     }
 
@@ -129,19 +132,17 @@ final class Replay {
     Map<Ends, PriorityQueue<Integer>> ready = new HashMap<>();
     for (Move move : plan.moves()) {
       for (int i = 0; i + 1 < move.route().size(); i++) {
-        Hop hop = new Hop(hops.size(), move, i);
+        Hop hop = new Hop(hops.size(), move, i, ready);
         hops.add(hop);
-        PriorityQueue<Integer> queue =
-            ready.computeIfAbsent(new Ends(hop.from, hop.to), ends -> new PriorityQueue<>());
         if (hop.present > 0) {
-          queue.add(hop.number);
+          hop.queue.add(hop.number);
         }
       }
     }
     Map<String, Long> sendsUntil = new HashMap<>();
     Map<String, Long> receivesUntil = new HashMap<>();
     PriorityQueue<Landing> landings =
-        new PriorityQueue<>(java.util.Comparator.comparingLong(Landing::at));
+        new PriorityQueue<>(Comparator.comparingLong(Landing::at));
     TreeSet<Long> times = new TreeSet<>(List.of(0L));
     long end = 0;
     while (!times.isEmpty()) {
@@ -151,7 +152,7 @@ final class Replay {
         if (!hop.last) {
           Hop next = hops.get(hop.number + 1);
           if (next.present++ == next.started) {
-            ready.get(new Ends(next.from, next.to)).add(next.number);
+            next.queue.add(next.number);
           }
         }
       }
@@ -162,7 +163,7 @@ final class Replay {
         long until = now + hop.next();
         hop.started++;
         if (hop.started == hop.present) {
-          ready.get(new Ends(hop.from, hop.to)).remove(n);
+          hop.queue.remove(n);
         }
         sendsUntil.put(hop.from, until);
         receivesUntil.put(hop.to, until);

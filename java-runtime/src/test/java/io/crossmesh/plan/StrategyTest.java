@@ -205,6 +205,6 @@ class StrategyTest {
         .hasMessageContaining("auto, send_recv, broadcast");
     assertThatThrownBy(() -> Order.parse(name))
         .isInstanceOf(CrossmeshException.class)
-        .hasMessageContaining("naive, size, optimal");
+        .hasMessageContaining("naive, size, search, greedy, optimal");
   }
 }
