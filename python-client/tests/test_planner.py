@@ -41,7 +41,7 @@ def test_paper_cases_reach_their_bound_in_bytes(row):
 
 
 @pytest.mark.parametrize("strategy", ["send_recv", "broadcast", "auto"])
-@pytest.mark.parametrize("order", ["naive", "size", "optimal"])
+@pytest.mark.parametrize("order", ["naive", "size", "search", "greedy", "optimal"])
 def test_moves_cover_each_destination_tile_once(strategy, order):
     src = cm.Sharding(cm.Mesh((2, 2), hosts=["a", "b"]), "S0 R S1")
     dst = cm.Sharding(cm.Mesh((2, 2), hosts=["c", "b"]), "R S01 R")

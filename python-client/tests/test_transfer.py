@@ -61,7 +61,7 @@ def test_paper_cases_scaled_down(cluster, row):
     assert plan.makespan >= plan.lower_bound
 
 
-@pytest.mark.parametrize("order", ["naive", "size", "optimal"])
+@pytest.mark.parametrize("order", ["naive", "size", "search", "greedy", "optimal"])
 def test_overlapping_meshes_and_same_host_copies(cluster, order):
     mesh = cm.Mesh((2, 2), hosts=["h0", "h1"])
     x = values((7, 5, 3), "int16")

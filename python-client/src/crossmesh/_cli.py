@@ -54,7 +54,7 @@ def plan(
     bandwidth: Annotated[str, typer.Option(help="Of each host and direction.")] = "10Gbit/s",
     latency: Annotated[float, typer.Option(help="Seconds.")] = 50e-6,
     strategy: Annotated[str, typer.Option(help="auto, send_recv or broadcast.")] = "auto",
-    order: Annotated[str, typer.Option(help="optimal, size or naive.")] = "optimal",
+    order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan.")] = False,
     trace: Annotated[Path | None, typer.Option(help="Write the timeline for chrome://tracing.")] = None,
 ) -> None:
@@ -133,7 +133,7 @@ def link(
 def demo(
     divide: Annotated[int, typer.Option(help="What dimension 0 of every tensor is divided by.")] = 8,
     strategy: Annotated[str, typer.Option(help="auto, send_recv or broadcast.")] = "auto",
-    order: Annotated[str, typer.Option(help="optimal, size or naive.")] = "optimal",
+    order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
 ) -> None:
     """Move the paper's 15 cases between agents on this machine and check each byte. Exit status 1 if one is wrong."""
     from ._demo import run

@@ -300,7 +300,7 @@ def plan(
     - `strategy`: `"send_recv"`, `"broadcast"`, or `"auto"` for the faster by prediction, tensor by tensor.
     - `order`: `"optimal"` divides slices among their holders and lets them take turns, so that the plan ends at the
         lower bound; `"size"` sends whole slices, the largest first from the least loaded sender; `"naive"` sends
-        them as they come from the first holder.
+        them as they come from the first holder; `"search"` and `"greedy"` are other baselines.
     - `hosts`: the host of each JAX process, for layouts stated as `NamedSharding`.
 
     **Returns:**
