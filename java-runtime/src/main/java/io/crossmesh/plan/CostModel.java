@@ -16,8 +16,7 @@ final class CostModel {
   private CostModel() {}
 
   /** The choice for one tensor; {@code asked} may be AUTO. */
-  static Chosen choose(
-      List<Cell> cells, Strategy asked, Network network, Order order) {
+  static Chosen choose(List<Cell> cells, Strategy asked, Network network, Order order) {
     List<Strategy> candidates =
         asked == Strategy.AUTO ? List.of(Strategy.BROADCAST, Strategy.SEND_RECV) : List.of(asked);
     Chosen best = new Chosen(candidates.getFirst(), Chosen.MAX_CHUNK_BYTES);

@@ -6,9 +6,9 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * {@link Order#GREEDY}, a baseline of the paper: round after round, the slices left are shuffled and
- * each that shares no NIC with one already taken is taken, from a random holder. The best of a fixed
- * number of trials counts; seeds are constants, so the plan is always the same.
+ * {@link Order#GREEDY}, a baseline of the paper: round after round, the slices left are shuffled
+ * and each that shares no NIC with one already taken is taken, from a random holder. The best of a
+ * fixed number of trials counts; seeds are constants, so the plan is always the same.
  */
 final class GreedyOrder {
   /** Independent trials. */

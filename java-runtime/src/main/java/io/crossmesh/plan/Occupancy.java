@@ -50,8 +50,7 @@ final class Occupancy {
 
   /** When everything is done. */
   double end() {
-    return Math.max(
-        Arrays.stream(sends).max().orElse(0), Arrays.stream(receives).max().orElse(0));
+    return Math.max(Arrays.stream(sends).max().orElse(0), Arrays.stream(receives).max().orElse(0));
   }
 
   /** A copy that changes on its own. */

@@ -23,9 +23,7 @@ public final class Planner {
     List<List<Cell>> byTensor = Decomposition.of(request.tensors(), network);
     List<Chosen> chosen = new ArrayList<>();
     for (List<Cell> cells : byTensor) {
-      chosen.add(
-          CostModel.choose(
-              cells, request.strategy(), network, request.order()));
+      chosen.add(CostModel.choose(cells, request.strategy(), network, request.order()));
     }
     List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
     List<Move> moves = moves(request, cells, chosen, network);
@@ -41,19 +39,16 @@ public final class Planner {
       PlanRequest request, List<Cell> cells, List<Chosen> chosen, Network network) {
     return switch (request.order()) {
       case NAIVE, SIZE ->
-          Timeline.predict(
-              Router.route(cells, chosen, network, request.order()), chosen, network);
+          Timeline.predict(Router.route(cells, chosen, network, request.order()), chosen, network);
       case SEARCH, GREEDY -> baseline(request.order(), cells, chosen, network);
-      case OPTIMAL ->
-          OptimalOrder.moves(cells, chosen, network, LowerBound.of(cells, network));
+      case OPTIMAL -> OptimalOrder.moves(cells, chosen, network, LowerBound.of(cells, network));
     };
   }
 
   private static List<Move> baseline(
       Order order, List<Cell> cells, List<Chosen> chosen, Network network) {
     Work work = Work.of(cells, chosen, network);
-    int most =
-        order == Order.SEARCH ? SearchOrder.MAX_DELIVERIES : GreedyOrder.MAX_DELIVERIES;
+    int most = order == Order.SEARCH ? SearchOrder.MAX_DELIVERIES : GreedyOrder.MAX_DELIVERIES;
     List<Route> routes;
     if (work.deliveries().size() > most) {
       routes = Router.route(cells, chosen, network, Order.SIZE);

@@ -29,8 +29,7 @@ final class Router {
   }
 
   /** Routes of all cells in the order in which they should start. */
-  static List<Route> route(
-      List<Cell> cells, List<Chosen> chosen, Network network, Order order) {
+  static List<Route> route(List<Cell> cells, List<Chosen> chosen, Network network, Order order) {
     return route(cells, network, order, tensor -> chosen.get(tensor).strategy());
   }
 

@@ -7,10 +7,10 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * {@link Order#SEARCH}, a baseline of the paper: depth first over which slice goes next and who sends
- * it, soonest start first. A branch is left when what it has placed, or what some host has still to
- * receive after that, cannot end before the best order known: a bound that never exceeds the true
- * end. It stops after a constant number of nodes, so the plan depends on no clock.
+ * {@link Order#SEARCH}, a baseline of the paper: depth first over which slice goes next and who
+ * sends it, soonest start first. A branch is left when what it has placed, or what some host has
+ * still to receive after that, cannot end before the best order known: a bound that never exceeds
+ * the true end. It stops after a constant number of nodes, so the plan depends on no clock.
  */
 final class SearchOrder {
   /** Nodes after which the best order so far is taken. */

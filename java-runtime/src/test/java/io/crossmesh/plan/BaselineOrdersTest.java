@@ -13,7 +13,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The orders that others use plan soundly, always alike, and never beat order optimal by more than chunks do. */
+/**
+ * The orders that others use plan soundly, always alike, and never beat order optimal by more than
+ * chunks do.
+ */
 @Timeout(value = 120, unit = TimeUnit.SECONDS)
 class BaselineOrdersTest {
   private static final int LAYOUTS = 20;

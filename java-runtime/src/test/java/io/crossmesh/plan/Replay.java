@@ -141,8 +141,7 @@ final class Replay {
     }
     Map<String, Long> sendsUntil = new HashMap<>();
     Map<String, Long> receivesUntil = new HashMap<>();
-    PriorityQueue<Landing> landings =
-        new PriorityQueue<>(Comparator.comparingLong(Landing::at));
+    PriorityQueue<Landing> landings = new PriorityQueue<>(Comparator.comparingLong(Landing::at));
     TreeSet<Long> times = new TreeSet<>(List.of(0L));
     long end = 0;
     while (!times.isEmpty()) {
