@@ -40,7 +40,7 @@ def test_paper_cases_reach_their_bound_in_bytes(row):
     assert covered == {d: np.prod([s.stop - s.start for s in slices]) for d, slices in shards.items()}
 
 
-@pytest.mark.parametrize("strategy", ["send_recv", "broadcast", "auto"])
+@pytest.mark.parametrize("strategy", ["send_recv", "broadcast", "split_broadcast", "auto"])
 @pytest.mark.parametrize("order", ["naive", "size", "search", "greedy", "optimal"])
 def test_moves_cover_each_destination_tile_once(strategy, order):
     src = cm.Sharding(cm.Mesh((2, 2), hosts=["a", "b"]), "S0 R S1")

@@ -81,6 +81,9 @@ def test_slices_that_are_cut_and_take_turns(cluster):
     plan = check(cluster, x[:, :777], whole, dst)
     assert len(plan.moves) > len(plan.tasks) == 3
     assert abs(plan.bytes_sent["h0"] - plan.bytes_sent["h1"]) < x.nbytes / 10
+    for order in ("naive", "size", "search", "greedy"):
+        plan = check(cluster, x[:, :777], whole, dst, strategy="split_broadcast", order=order)
+        assert len(plan.moves) == 6
 
 
 def test_trees(cluster):

@@ -53,7 +53,7 @@ def plan(
     dst: Annotated[str, typer.Option(help="Destination, written alike.")],
     bandwidth: Annotated[str, typer.Option(help="Of each host and direction.")] = "10Gbit/s",
     latency: Annotated[float, typer.Option(help="Seconds.")] = 50e-6,
-    strategy: Annotated[str, typer.Option(help="auto, send_recv or broadcast.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="auto, send_recv, broadcast or split_broadcast.")] = "auto",
     order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan.")] = False,
     trace: Annotated[Path | None, typer.Option(help="Write the timeline for chrome://tracing.")] = None,
@@ -132,7 +132,7 @@ def link(
 @app.command()
 def demo(
     divide: Annotated[int, typer.Option(help="What dimension 0 of every tensor is divided by.")] = 8,
-    strategy: Annotated[str, typer.Option(help="auto, send_recv or broadcast.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="auto, send_recv, broadcast or split_broadcast.")] = "auto",
     order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
 ) -> None:
     """Move the paper's 15 cases between agents on this machine and check each byte. Exit status 1 if one is wrong."""

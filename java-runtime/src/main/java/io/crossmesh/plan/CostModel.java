@@ -53,8 +53,8 @@ final class CostModel {
       for (int i = 0; i < route.hops(); i++) {
         int from = route.hosts().get(i);
         int to = route.hosts().get(i + 1);
-        sent[from] += route.cell().bytes() / network.bandwidth(from);
-        received[to] += route.cell().bytes() / network.bandwidth(to);
+        sent[from] += route.bytes() / network.bandwidth(from);
+        received[to] += route.bytes() / network.bandwidth(to);
         most = Math.max(most, Math.max(sent[from], received[to]));
       }
     }
@@ -75,8 +75,8 @@ final class CostModel {
         latency = Math.max(latency, network.latency(host));
         bandwidth = Math.min(bandwidth, network.bandwidth(host));
       }
-      long chunk = Math.min(tensorChunk, route.cell().bytes());
-      long chunks = Math.ceilDiv(route.cell().bytes(), chunk);
+      long chunk = Math.min(tensorChunk, route.bytes());
+      long chunks = Math.ceilDiv(route.bytes(), chunk);
       // Slices that take turns by the chunk may each miss their turn once.
       int fills = order == Order.OPTIMAL ? route.hops() : route.hops() - 1;
       double fill = fills * (latency + chunk / bandwidth);

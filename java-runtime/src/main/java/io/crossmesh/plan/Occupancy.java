@@ -23,7 +23,7 @@ final class Occupancy {
     for (int host : delivery.hosts()) {
       slowest = Math.min(slowest, network.bandwidth(host));
     }
-    return delivery.cell().bytes() / slowest;
+    return delivery.bytes() / slowest;
   }
 
   /** When all that a slice occupies is free. */

@@ -56,7 +56,7 @@ final class OptimalOrder {
     this.network = network;
     Map<List<Integer>, Long> demand = new HashMap<>();
     for (Delivery delivery : work.deliveries()) {
-      demand.merge(delivery.cell().holders().hosts(), delivery.cell().bytes(), Long::sum);
+      demand.merge(delivery.cell().holders().hosts(), delivery.bytes(), Long::sum);
     }
     shares = Shares.of(demand, network);
   }
@@ -114,8 +114,8 @@ final class OptimalOrder {
       double[] debt = debts.computeIfAbsent(holders, key -> new double[share.length]);
       long chunk = chosen.get(cell.task().tensor()).chunkBytes();
       double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
-      long element = cell.bytes() / cell.task().box().volume();
-      for (Box box : Pieces.cut(cell.task().box(), Math.round(cell.bytes() / target))) {
+      long element = delivery.bytes() / delivery.box().volume();
+      for (Box box : Pieces.cut(delivery.box(), Math.round(delivery.bytes() / target))) {
         long bytes = box.volume() * element;
         int most = 0;
         for (int i = 0; i < share.length; i++) {

@@ -14,8 +14,7 @@ import java.util.List;
 record Piece(Delivery delivery, Box box, long bytes, int holder) {
   /** All of a delivery. */
   static Piece whole(Delivery delivery, int holder) {
-    Cell cell = delivery.cell();
-    return new Piece(delivery, cell.task().box(), cell.bytes(), holder);
+    return new Piece(delivery, delivery.box(), delivery.bytes(), holder);
   }
 
   /** The host that sends it. */

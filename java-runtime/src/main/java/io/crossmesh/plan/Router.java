@@ -59,7 +59,7 @@ final class Router {
     held.turnTo(cell);
     copies(cell, strategy, held).forEach(this::emit);
     for (Delivery delivery : deliveries(cell, strategy, held)) {
-      send(delivery, chooseSender(cell));
+      send(delivery, chooseSender(delivery));
     }
   }
 
@@ -70,7 +70,7 @@ final class Router {
       int host = cell.receivers().hosts().get(i);
       int sender = cell.holders().first(held.position(host));
       List<Integer> devices = cell.receivers().byHost().get(i);
-      if (strategy == Strategy.BROADCAST) {
+      if (strategy != Strategy.SEND_RECV) {
         copies.add(new Route(cell, sender, devices, List.of(host)));
       } else {
         devices.forEach(
@@ -86,8 +86,9 @@ final class Router {
     if (remote.isEmpty()) {
       return List.of();
     }
-    if (strategy == Strategy.BROADCAST) {
-      return List.of(Delivery.toHosts(cell, remote));
+    if (strategy != Strategy.SEND_RECV) {
+      Delivery whole = Delivery.toHosts(cell, remote);
+      return strategy == Strategy.SPLIT_BROADCAST ? whole.split() : List.of(whole);
     }
     List<Delivery> deliveries = new ArrayList<>();
     for (int i : remote) {
@@ -107,29 +108,36 @@ final class Router {
 
   private void send(Delivery delivery, int from) {
     Cell cell = delivery.cell();
-    spend(cell.holders().hosts().get(from), cell.bytes());
+    spend(cell.holders().hosts().get(from), delivery.bytes());
     List<Integer> chain = new ArrayList<>(delivery.hosts());
     if (order != Order.NAIVE) {
       chain.sort(Comparator.comparingDouble(host -> egress[host]));
     }
     for (int host : chain.subList(0, chain.size() - 1)) {
-      spend(host, cell.bytes());
+      spend(host, delivery.bytes());
     }
     chain.addFirst(cell.holders().hosts().get(from));
-    emit(new Route(cell, cell.holders().first(from), delivery.receivers(), List.copyOf(chain)));
+    emit(
+        new Route(
+            cell,
+            delivery.box(),
+            delivery.bytes(),
+            cell.holders().first(from),
+            delivery.receivers(),
+            List.copyOf(chain)));
   }
 
   /** Position of the sending host among the holders. */
-  private int chooseSender(Cell cell) {
-    List<Integer> hosts = cell.holders().hosts();
+  private int chooseSender(Delivery delivery) {
+    List<Integer> hosts = delivery.cell().holders().hosts();
     if (order == Order.NAIVE) {
-      return 0;
+      return delivery.part() % hosts.size();
     }
     int best = 0;
     double least = Double.POSITIVE_INFINITY;
     for (int i = 0; i < hosts.size(); i++) {
       int host = hosts.get(i);
-      double load = egress[host] + cell.bytes() / network.bandwidth(host);
+      double load = egress[host] + delivery.bytes() / network.bandwidth(host);
       if (load < least) {
         least = load;
         best = i;

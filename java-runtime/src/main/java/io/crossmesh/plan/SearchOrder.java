@@ -48,7 +48,7 @@ final class SearchOrder {
 
   private void need(Delivery delivery, int sign) {
     for (int host : delivery.hosts()) {
-      needed[host] += sign * delivery.cell().bytes() / network.bandwidth(host);
+      needed[host] += sign * delivery.bytes() / network.bandwidth(host);
     }
   }
 
@@ -100,7 +100,7 @@ final class SearchOrder {
     for (int i = 0; i < placed.length; i++) {
       Delivery delivery = deliveries.get(i);
       List<Integer> holders = delivery.cell().holders().hosts();
-      if (placed[i] || !seen.add(new Kind(delivery.cell().bytes(), holders, delivery.hosts()))) {
+      if (placed[i] || !seen.add(new Kind(delivery.bytes(), holders, delivery.hosts()))) {
         continue;
       }
       for (int holder = 0; holder < holders.size(); holder++) {

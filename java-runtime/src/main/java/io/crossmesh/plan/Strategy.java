@@ -12,7 +12,9 @@ public enum Strategy {
   /** One message to each receiving device. */
   SEND_RECV("send_recv"),
   /** One pipelined chain through the receiving hosts. */
-  BROADCAST("broadcast");
+  BROADCAST("broadcast"),
+  /** Each slice in as many parts as hosts hold it, each part a chain of its own. */
+  SPLIT_BROADCAST("split_broadcast");
 
   private final String id;
 

@@ -61,6 +61,21 @@ class StrategyTest {
   }
 
   @Test
+  void splitBroadcastDividesASliceAmongItsHolders() {
+    Plan plan =
+        plan(Strategy.SPLIT_BROADCAST, Order.NAIVE, SRC, "R", DST, "R", 1L << 16);
+    assertThat(routes(plan))
+        .containsExactly(
+            "[0:32768] 0 a>c>d[0, 1, 2, 3]", "[32768:65536] 2 b>c>d[0, 1, 2, 3]");
+    Plan small = plan(Strategy.SPLIT_BROADCAST, Order.SIZE, SRC, "R", DST, "R", 4L);
+    assertThat(routes(small)).containsExactly("[0:4] 0 a>c>d[0, 1, 2, 3]");
+    for (Order order : List.of(Order.NAIVE, Order.SIZE, Order.OPTIMAL)) {
+      Plan even = plan(Strategy.SPLIT_BROADCAST, order, SRC, "R", DST, "R", 1L << 22);
+      assertThat(even.bytesSent().get("a")).as("%s", order).isEqualTo(even.bytesSent().get("b"));
+    }
+  }
+
+  @Test
   void orderSizeRotatesChainsOverTheSameHosts() {
     assertThat(routes(plan(Strategy.BROADCAST, Order.SIZE, SRC, "S0", DST, "R", 4L)))
         .containsExactly("[0:2] 0 a>c>d[0, 1, 2, 3]", "[2:4] 2 b>d>c[0, 1, 2, 3]");
@@ -202,7 +217,7 @@ class StrategyTest {
         .isInstanceOfSatisfying(
             CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.LAYOUT))
         .hasMessageContaining("'" + name + "'")
-        .hasMessageContaining("auto, send_recv, broadcast");
+        .hasMessageContaining("auto, send_recv, broadcast, split_broadcast");
     assertThatThrownBy(() -> Order.parse(name))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining("naive, size, search, greedy, optimal");
