@@ -138,9 +138,15 @@ final class Interleaver {
       for (int host : lane.to()) {
         any |= remaining[2 * host + 1] >= threshold;
       }
+      int limits = Integer.MAX_VALUE;
+      for (int host : lane.to()) {
+        limits = Math.min(limits, network.limits(lane.from(), host));
+      }
       for (int i = 0; i < lane.to().size(); i++) {
         int host = lane.to().get(i);
-        if (network.isFree(busy, lane.from(), host)) {
+        // A chain serves its sender's side of a shared limit first, and passes the limit once.
+        if (network.limits(lane.from(), host) == limits
+            && network.isFree(busy, lane.from(), host)) {
           boolean toCritical = remaining[2 * host + 1] >= threshold;
           int critical = (fromCritical ? 2 : 0) + (toCritical ? 2 : any ? 1 : 0);
           double load = remaining[2 * host + 1];
@@ -155,7 +161,7 @@ final class Interleaver {
     Piece piece = lane.take();
     relayRate.count(piece.bytes(), lane.to().size() - 1);
     countSent(piece, -1);
-    Route route = piece.route(position);
+    Route route = piece.route(position, network);
     routes.add(route);
     launch(route, routes.size() - 1, 0, now);
   }

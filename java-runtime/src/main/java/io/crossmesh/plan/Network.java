@@ -107,6 +107,15 @@ final class Network {
     return count == resources.length ? resources : Arrays.copyOf(resources, count);
   }
 
+  /** How many shared limits a transfer between two hosts is subject to. */
+  int limits(int from, int to) {
+    int count = 0;
+    for (int g = 0; g < groups(); g++) {
+      count += inGroup(g, from) != inGroup(g, to) ? 1 : 0;
+    }
+    return count;
+  }
+
   /** Whether nothing that a transfer between two hosts occupies is busy. */
   boolean isFree(boolean[] busy, int from, int to) {
     if (busy[egress(from)] || busy[egress(to) + 1]) {

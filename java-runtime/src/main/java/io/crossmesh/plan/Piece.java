@@ -1,6 +1,8 @@
 package io.crossmesh.plan;
 
 import io.crossmesh.mesh.Box;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -22,15 +24,28 @@ record Piece(Delivery delivery, Box box, long bytes, int holder) {
     return delivery.cell().holders().hosts().get(holder);
   }
 
-  /** Its route when the receiving host at a position is the first on the chain. */
-  Route route(int first) {
-    List<Integer> to = delivery.hosts();
-    Integer[] hosts = new Integer[to.size() + 1];
-    hosts[0] = from();
-    for (int i = 0; i < to.size(); i++) {
-      hosts[i + 1] = to.get((first + i) % to.size());
+  /**
+   * Its route when the receiving host at a position is the first on the chain. The others follow in
+   * turn; but hosts behind a shared limit follow each other, so that it is passed once.
+   */
+  Route route(int first, Network network) {
+    List<Integer> left = new ArrayList<>(delivery.hosts());
+    Collections.rotate(left, -first);
+    List<Integer> hosts = new ArrayList<>(left.size() + 1);
+    hosts.add(from());
+    hosts.add(left.removeFirst());
+    while (!left.isEmpty()) {
+      int next = 0;
+      for (int i = 1; i < left.size() && network.groups() > 0; i++) {
+        int last = hosts.getLast();
+        next = network.limits(last, left.get(i)) < network.limits(last, left.get(next)) ? i : next;
+      }
+      int host = left.get(next);
+      hosts.add(host);
+      left.removeIf(other -> other == host);
     }
     int sender = delivery.cell().holders().first(holder);
-    return new Route(delivery.cell(), box, bytes, sender, delivery.receivers(), List.of(hosts));
+    List<Integer> receivers = delivery.receivers();
+    return new Route(delivery.cell(), box, bytes, sender, receivers, List.copyOf(hosts));
   }
 }

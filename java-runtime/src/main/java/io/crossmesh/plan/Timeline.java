@@ -46,6 +46,8 @@ final class Timeline {
   private final List<Pair> pairs = new ArrayList<>();
   private final List<List<Pair>> pairsOfResource = new ArrayList<>();
   private final boolean[] busy;
+  private final int[] countedAt;
+  private int instant;
   private final TimeHeap events = new TimeHeap();
   private final List<Pair> touched = new ArrayList<>();
   private final double[] start;
@@ -85,6 +87,7 @@ final class Timeline {
     available = new int[stages];
     grains = new int[stages];
     busy = new boolean[network.resources()];
+    countedAt = new int[busy.length];
     for (int r = 0; r < busy.length; r++) {
       pairsOfResource.add(new ArrayList<>());
     }
@@ -178,20 +181,37 @@ final class Timeline {
 
   /** Starts, in plan order, one chunk of each pair of hosts between which all is free. */
   private void startReady(double now) {
+    instant++;
     TimeHeap candidates = new TimeHeap();
+    int senders = 0;
+    int receivers = 0;
     for (Pair pair : touched) {
       pair.touched = false;
       if (isFree(pair)) {
         candidates.add(pair.ready.value(), pair.id);
+        senders += count(pair.resources[0]);
+        receivers += count(pair.resources[1]);
       }
     }
     touched.clear();
-    while (!candidates.isEmpty()) {
+    // Each start takes one of either: without this, all pairs of large meshes would be looked at.
+    int left = Math.min(senders, receivers);
+    while (left > 0 && !candidates.isEmpty()) {
       Pair pair = pairs.get(candidates.remove());
       if (isFree(pair)) {
         launch(pair, now);
+        left--;
       }
     }
+  }
+
+  /** 1 when this resource is counted for the first time at this instant. */
+  private int count(int resource) {
+    if (countedAt[resource] == instant) {
+      return 0;
+    }
+    countedAt[resource] = instant;
+    return 1;
   }
 
   private boolean isFree(Pair pair) {

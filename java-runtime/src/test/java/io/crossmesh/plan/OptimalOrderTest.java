@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import io.crossmesh.mesh.DType;
+import io.crossmesh.mesh.Limit;
 import io.crossmesh.mesh.Mesh;
 import io.crossmesh.mesh.Nic;
 import io.crossmesh.mesh.Sharding;
@@ -117,5 +118,48 @@ class OptimalOrderTest {
     assertThat(
             Planner.plan(new PlanRequest(List.of(reshard), Strategy.AUTO, Order.OPTIMAL)).moves())
         .hasSize(2);
+  }
+
+  @ParameterizedTest
+  @MethodSource("published")
+  void severalNicsOfAHostAreAllUsed(Case row) {
+    TensorReshard reshard = row.reshard();
+    double oneNic = 0;
+    for (int nics : List.of(1, 2, 4)) {
+      Topology topology = Topology.uniform(PlanRequest.hosts(List.of(reshard)), 1e9, 0, nics);
+      Plan plan =
+          Planner.plan(new PlanRequest(List.of(reshard), topology, Strategy.AUTO, Order.OPTIMAL));
+      oneNic = nics == 1 ? plan.lowerBound() : oneNic;
+      assertThat(plan.makespan()).isLessThanOrEqualTo(1.03 * oneNic / nics);
+    }
+  }
+
+  @Test
+  void aRacksUplinkCarriesASliceOnce() {
+    // Racks a and b of four hosts; the destination lists their hosts in turn.
+    List<String> hosts = List.of("a1", "b0", "a2", "b1", "a3", "b2", "b3");
+    Mesh src = Mesh.ofHosts(List.of(1), List.of("a0"));
+    Mesh dst = Mesh.ofHosts(List.of(7), hosts);
+    List<String> all = List.of("a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3");
+    Topology topology =
+        new Topology(
+            Topology.uniform(all, 1e9, 0, 1).hosts(),
+            List.of(new Limit(all.subList(0, 4), 1e9), new Limit(all.subList(4, 8), 1e9)));
+    TensorReshard reshard =
+        new TensorReshard(
+            new TensorSpec("w", List.of(1L << 28), DType.of("float32")),
+            Sharding.parse(src, "R"),
+            Sharding.parse(dst, "R"));
+    Plan plan =
+        Planner.plan(new PlanRequest(List.of(reshard), topology, Strategy.AUTO, Order.OPTIMAL));
+    long crossed = 0;
+    for (Move move : plan.moves()) {
+      for (int i = 1; i < move.route().size(); i++) {
+        boolean other = move.route().get(i).charAt(0) != move.route().get(i - 1).charAt(0);
+        crossed += other ? move.bytes() : 0;
+      }
+    }
+    assertThat(crossed).isEqualTo(reshard.tensor().bytes());
+    assertThat(plan.gap()).isBetween(0.0, 0.05);
   }
 }
