@@ -51,8 +51,7 @@ record Delivery(
     long element = bytes / box.volume();
     List<Delivery> parts = new ArrayList<>();
     for (Box each : Pieces.cut(box, count)) {
-      parts.add(
-          new Delivery(cell, each, each.volume() * element, parts.size(), receivers, hosts));
+      parts.add(new Delivery(cell, each, each.volume() * element, parts.size(), receivers, hosts));
     }
     return parts;
   }

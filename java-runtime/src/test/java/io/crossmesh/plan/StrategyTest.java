@@ -62,11 +62,9 @@ class StrategyTest {
 
   @Test
   void splitBroadcastDividesASliceAmongItsHolders() {
-    Plan plan =
-        plan(Strategy.SPLIT_BROADCAST, Order.NAIVE, SRC, "R", DST, "R", 1L << 16);
+    Plan plan = plan(Strategy.SPLIT_BROADCAST, Order.NAIVE, SRC, "R", DST, "R", 1L << 16);
     assertThat(routes(plan))
-        .containsExactly(
-            "[0:32768] 0 a>c>d[0, 1, 2, 3]", "[32768:65536] 2 b>c>d[0, 1, 2, 3]");
+        .containsExactly("[0:32768] 0 a>c>d[0, 1, 2, 3]", "[32768:65536] 2 b>c>d[0, 1, 2, 3]");
     Plan small = plan(Strategy.SPLIT_BROADCAST, Order.SIZE, SRC, "R", DST, "R", 4L);
     assertThat(routes(small)).containsExactly("[0:4] 0 a>c>d[0, 1, 2, 3]");
     for (Order order : List.of(Order.NAIVE, Order.SIZE, Order.OPTIMAL)) {
