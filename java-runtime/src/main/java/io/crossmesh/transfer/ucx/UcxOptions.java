@@ -7,24 +7,19 @@ package io.crossmesh.transfer.ucx;
  * @param eagerBytesMax payloads up to this size travel with their header and are copied on arrival;
  *     larger ones wait until the receiver has named their place and are written there. Beyond one
  *     fragment of the network, about 8 KiB over TCP, eager messages could overtake each other
- * @param spins how many times in a row {@link UcxTransport#awaitEvent} returns at once before it
- *     sleeps: waking a process costs more than the next message usually takes
  */
-public record UcxOptions(String bindHost, int eagerBytesMax, int spins) {
+public record UcxOptions(String bindHost, int eagerBytesMax) {
   /** Within one fragment of every transport, header and UCX's own framing included. */
   public static final int EAGER_BYTES_MAX = 4096;
 
-  /** Enough for a round trip of a small message over loopback. */
-  public static final int SPINS = 200;
-
   public UcxOptions {
-    if (eagerBytesMax < 0 || spins < 0) {
-      throw new IllegalArgumentException("sizes and counts are not negative");
+    if (eagerBytesMax < 0) {
+      throw new IllegalArgumentException("a size is not negative");
     }
   }
 
   /** Listening on an address, the rest as measured. */
   public static UcxOptions bind(String host) {
-    return new UcxOptions(host, EAGER_BYTES_MAX, SPINS);
+    return new UcxOptions(host, EAGER_BYTES_MAX);
   }
 }

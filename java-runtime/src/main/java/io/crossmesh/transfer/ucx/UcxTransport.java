@@ -29,7 +29,6 @@ public final class UcxTransport implements Transport {
   private volatile String address = "";
   private @Nullable Session session;
   private boolean closed;
-  private int idleRounds;
 
   /** What exists from start to close. */
   private record Session(UcxWorker ucx, Handler handler, Receiver receiver, Acceptor acceptor) {}
@@ -126,14 +125,10 @@ public final class UcxTransport implements Transport {
       return 0;
     }
     int events = present.ucx().progress();
-    if (events > 0) {
-      idleRounds = 0;
-    }
     present.ucx().deferred.rethrow();
     return events;
   }
 
-  /** {@inheritDoc} The first few calls after an event return at once, see {@link UcxOptions}. */
   @Override
   public void awaitEvent(long timeoutNanos) {
     Session present = session;
@@ -141,11 +136,6 @@ public final class UcxTransport implements Transport {
       return;
     }
     if (!present.ucx().deferred.isEmpty()) {
-      return;
-    }
-    if (idleRounds < options.spins()) {
-      idleRounds++;
-      Thread.onSpinWait();
       return;
     }
     present.ucx().sleep(timeoutNanos);

@@ -2,6 +2,7 @@ package io.crossmesh.transfer.ucx;
 
 import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Slot;
+import io.crossmesh.transfer.OwnerThread;
 import io.crossmesh.transfer.Transport.Handler;
 import io.crossmesh.transfer.Transport.Landing;
 import io.crossmesh.transfer.Transport.SendDone;
@@ -27,7 +28,7 @@ final class LinkBenchmark {
   private static final int CHUNK_BYTES = Integer.getInteger("chunk", 4 << 20);
   private static final int WINDOW = Integer.getInteger("window", 8);
   private static final int TRANSFERS = Integer.getInteger("transfers", 40);
-  private static final int SPINS = Integer.getInteger("spins", UcxOptions.SPINS);
+  private static final int SPINS = Integer.getInteger("spins", OwnerThread.SPINS);
   private static final int CHUNKS = (int) (TRANSFER_BYTES / CHUNK_BYTES);
 
   private LinkBenchmark() {}
@@ -119,7 +120,8 @@ final class LinkBenchmark {
 
   /** An arena with one transfer in it and a transport, progressed by whoever calls. */
   private static final class Node implements Handler, AutoCloseable {
-    final UcxTransport transport = new UcxTransport(new UcxOptions("127.0.0.1", 4096, SPINS));
+    final UcxTransport transport =
+        new UcxTransport(new UcxOptions("127.0.0.1", UcxOptions.EAGER_BYTES_MAX));
     private final Arena arena;
     private final Slot slot;
     private final MemorySegment header;
@@ -176,9 +178,13 @@ final class LinkBenchmark {
     }
 
     private void step() {
-      if (transport.progress() == 0) {
-        transport.awaitEvent(1_000_000_000L);
+      for (int idle = 0; idle < SPINS; idle++) {
+        if (transport.progress() > 0) {
+          return;
+        }
+        Thread.onSpinWait();
       }
+      transport.awaitEvent(1_000_000_000L);
     }
 
     @Override

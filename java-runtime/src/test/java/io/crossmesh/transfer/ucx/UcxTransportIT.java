@@ -197,7 +197,7 @@ final class UcxTransportIT {
 
   @Test
   void aWakeupEndsASleepAlsoWhenItComesFirst() {
-    UcxTransport transport = new UcxTransport(new UcxOptions("127.0.0.1", 4096, 0));
+    UcxTransport transport = new UcxTransport(new UcxOptions("127.0.0.1", 4096));
     transport.start(new Quiet());
     try {
       while (transport.progress() != 0) {
