@@ -27,6 +27,7 @@ PLAN_SECONDS_MAX = 0.05
 RESIDENT_MIB_MAX = 250.0
 REPEATS = 5
 WARM_UPS = 3
+OPEN_WARM_UPS = 20  # five JVMs have to have compiled their planners
 MIB = 2**20
 
 
@@ -100,7 +101,7 @@ def open_seconds(cluster: cm.LocalCluster, case: _demo.Case) -> Figure:
                 end.wait_open()
             return time.perf_counter() - start
 
-    for _ in range(WARM_UPS):
+    for _ in range(OPEN_WARM_UPS):
         opening()
     return Figure(f"open, case {case.name}", "s", [opening() for _ in range(REPEATS)], PLAN_SECONDS_MAX)
 
@@ -135,12 +136,12 @@ def main() -> int:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
     else:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for header in ("figure", "median", "min", "max", "limit", "median / limit"):
+        for header in ("figure", "median", "min", "max", "limit", "/ limit"):
             table.add_column(header, justify="left" if header == "figure" else "right", no_wrap=True)
         for f in figures:
             table.add_row(
                 f"{f.name} [{f.unit}]".replace("[", "\\["),
-                *(f"{v:.4g}" for v in (f.median, min(f.values), max(f.values), f.limit)),
+                *(f"{v:.3g}" for v in (f.median, min(f.values), max(f.values), f.limit)),
                 f"{f.ratio:.2f}",
             )
         Console(width=None if sys.stdout.isatty() else 120).print(table)

@@ -30,6 +30,7 @@ TRANSPORTS = {"tcp": "tcp,self", "shm": "tcp,sm,self"}
 PERFTESTS = ("tag_bw", "ucp_am_bw")
 PERFTEST_BYTES = 4 << 20  # the message size at which ucx_perftest is fastest, or near it
 STEP_SECONDS_MAX = 60.0
+WARM_UP_STEPS = 120  # the JVM compiles what it runs often; until then that costs cores which the link needs
 
 
 @dataclass
@@ -71,7 +72,7 @@ class LinkResult:
 
 
 def link(
-    *, transport: str = "tcp", nbytes: int = 64 << 20, steps: int = 24, depth: int = 4, repeats: int = 5
+    *, transport: str = "tcp", nbytes: int = 64 << 20, steps: int = 48, depth: int = 4, repeats: int = 5
 ) -> LinkResult:
     """Measure.
 
@@ -99,7 +100,7 @@ def link(
         for base in opened.sets:
             memory = cluster.agent("a")._session.arena.root(base, opened.set_bytes)
             memory[:] = np.arange(opened.set_bytes, dtype=np.uint8)
-        _run(source, target, steps=2 * depth, depth=depth)
+        _run(source, target, steps=WARM_UP_STEPS, depth=depth)
         for _ in range(repeats):
             result.link.append(nbytes * steps / _run(source, target, steps=steps, depth=depth) / 1e9)
             for test in PERFTESTS:

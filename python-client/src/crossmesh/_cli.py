@@ -101,7 +101,7 @@ def agent(
 def link(
     transport: Annotated[str, typer.Option(help="tcp (loopback) or shm.")] = "tcp",
     mib: Annotated[int, typer.Option(help="MiB of one transfer.")] = 64,
-    steps: Annotated[int, typer.Option(help="Transfers of a repeat.")] = 24,
+    steps: Annotated[int, typer.Option(help="Transfers of a repeat.")] = 48,
     depth: Annotated[int, typer.Option(help="Transfers on the wire.")] = 4,
     repeats: Annotated[int, typer.Option(help="Repeats, in turn with the reference.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
