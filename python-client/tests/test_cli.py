@@ -19,7 +19,7 @@ def test_version():
 
 
 def test_plan_explains_and_prints_json(tmp_path):
-    arguments = ["plan", "8x6", "float32", "--src", "2x2@a,b:S0 S1", "--dst", "1x4@c:R R"]
+    arguments = ["plan", "2x2@a,b S0 S1 -> 1x4@c R R", "--shape", "8x6", "--dtype", "float32"]
     result = run(*arguments, "--trace", str(tmp_path / "t.json"))
     assert result.exit_code == 0, result.output
     assert "lower bound" in result.output
@@ -28,12 +28,19 @@ def test_plan_explains_and_prints_json(tmp_path):
     assert document["bytes_received"]["c"] == 8 * 6 * 4
 
 
+def test_plan_names_hosts_that_are_not_stated():
+    document = json.loads(run("plan", "2x4 S0RR -> 3x4 RS0R", "--shape", "6x9x2", "--json").output)
+    assert list(document["bytes_sent"]) == ["h0", "h1", "h2", "h3", "h4"]
+    assert document["bytes_received"]["h4"] == 6 * 3 * 2 * 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["8y6", "int8", "--src", "1@a:R R", "--dst", "1@b:R R"], "Cannot read the shape"),
-        (["8x6", "int8", "--src", "S0", "--dst", "1@b:R R"], "mesh@hosts:layout"),
-        (["8x6", "int8", "--src", "1@a:R", "--dst", "1@b:R R"], "states 1"),
+        (["1@a RR -> 1@b RR", "--shape", "8y6"], "Cannot read the shape"),
+        (["S0 -> 1@b RR", "--shape", "8x6"], "mesh, hosts and layout"),
+        (["1@a RR", "--shape", "8x6"], "source -> destination"),
+        (["1@a R -> 1@b RR", "--shape", "8x6"], "states 1"),
     ],
 )
 def test_failures_are_one_line(arguments, message, monkeypatch, capsys):

@@ -47,10 +47,14 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def plan(
-    shape: Annotated[str, typer.Argument(help="The whole tensor, as in 1024x1024x512.")],
-    dtype: Annotated[str, typer.Argument(help="Its element type, as in int32 or bfloat16.")],
-    src: Annotated[str, typer.Option(help="Source: mesh shape, hosts and layout, as in '2x4@a,b:S0 R R'.")],
-    dst: Annotated[str, typer.Option(help="Destination, written alike.")],
+    layouts: Annotated[
+        str,
+        typer.Argument(
+            help="Mesh and layout of either side, as in '2x4 S0RR -> 2x4 RS0R' or '2x4@a,b S0 R R -> 1x8@b R R S1'."
+        ),
+    ],
+    shape: Annotated[str, typer.Option(help="The whole tensor, as in 1024x1024x512.")],
+    dtype: Annotated[str, typer.Option(help="Its element type, as in int32 or bfloat16.")] = "float32",
     bandwidth: Annotated[str, typer.Option(help="Of each host and direction.")] = "10Gbit/s",
     latency: Annotated[float, typer.Option(help="Seconds.")] = 50e-6,
     strategy: Annotated[str, typer.Option(help="auto, send_recv, broadcast or split_broadcast.")] = "auto",
@@ -58,8 +62,11 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan.")] = False,
     trace: Annotated[Path | None, typer.Option(help="Write the timeline for chrome://tracing.")] = None,
 ) -> None:
-    """Plan a transfer and say what moves, over which hosts, and how long it should take."""
-    source, destination = layout(src), layout(dst)
+    """Plan a transfer and say what moves, over which hosts, and how long it should take.
+
+    Where no hosts are named, mesh axis 0 is the hosts, and no host is on both sides.
+    """
+    source, destination = both_layouts(layouts)
     hosts = dict.fromkeys(source.mesh.hosts + destination.mesh.hosts)
     topology = Topology.uniform(hosts, bandwidth, latency)
     made: Plan = make_plan(sizes(shape), dtype, source, destination, topology=topology, strategy=strategy, order=order)
@@ -200,13 +207,24 @@ def sizes(text: str) -> tuple[int, ...]:
         raise LayoutError(f"Cannot read the shape {text!r}. Write for instance 1024x1024x512.") from None
 
 
-def layout(text: str) -> Sharding:
-    """`"2x4@a,b:S0 R R"` as a sharding."""
-    match = re.fullmatch(r"\s*([0-9x]+)@([^:]+):(.*)", text)
+def both_layouts(text: str) -> tuple[Sharding, Sharding]:
+    """`"2x4 S0RR -> 2x4@x,y RS0R"` as two shardings; hosts that are not named are h0, h1, ..."""
+    sides = text.split("->")
+    if len(sides) != 2:
+        raise LayoutError(f"Cannot read {text!r}. Write source -> destination, for instance '2x4 S0RR -> 2x4 RS0R'.")
+    source = layout(sides[0], first=0)
+    return source, layout(sides[1], first=len(source.mesh.hosts))
+
+
+def layout(text: str, first: int) -> Sharding:
+    """`"2x4@a,b S0 R R"` as a sharding; without hosts, one for each index of mesh axis 0, numbered from `first`."""
+    match = re.fullmatch(r"\s*([0-9x]+)(?:@(\S+))?(?:\s+(.*?))?\s*", text)
     if match is None:
-        raise LayoutError(f"Cannot read {text!r}. Write mesh@hosts:layout, for instance '2x4@a,b:S0 R R'.")
-    shape, hosts, spec = match.groups()
-    return Sharding(Mesh(sizes(shape), hosts=[host.strip() for host in hosts.split(",")]), spec)
+        raise LayoutError(f"Cannot read {text!r}. Write mesh, hosts and layout, for instance '2x4@a,b S0 R R'.")
+    mesh, hosts, spec = match.groups()
+    shape = sizes(mesh)
+    names = hosts.split(",") if hosts else [f"h{first + i}" for i in range(shape[0] if shape else 1)]
+    return Sharding(Mesh(shape, hosts=names), spec or "")
 
 
 if __name__ == "__main__":
