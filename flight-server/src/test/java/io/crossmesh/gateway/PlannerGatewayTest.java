@@ -107,7 +107,7 @@ class PlannerGatewayTest {
         "\"depth\":1000000",
         "\"timeout\":-1",
         "\"devices\":[-1]",
-        "\"order\":\"search\"",
+        "\"order\":\"sideways\"",
         "\"surplus\":1,\"order\":null"
       })
   void aChannelThatCannotBeIsALayoutError(String field) throws IOException {
