@@ -114,7 +114,7 @@ class ChannelEnd:
         self.on_failed(TransferCancelled(f"Channel {self.name!r} is closed. Open it again."))
 
     def _begin_close(self) -> None:
-        raise NotImplementedError
+        self._close_channel()
 
     def _close_channel(self) -> None:
         try:

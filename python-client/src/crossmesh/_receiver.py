@@ -71,9 +71,6 @@ class Receiver(ChannelEnd):
             if transfer is not None:
                 transfer._fail(error)
 
-    def _begin_close(self) -> None:
-        self._close_channel()
-
     def on_open(self, event: Opened) -> None:
         """See `Listener`."""
         with self._lock:

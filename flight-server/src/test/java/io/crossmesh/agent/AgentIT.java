@@ -24,27 +24,30 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(300)
 class AgentIT {
   private static final double READY_SECONDS_MAX = 2;
+  private static final int STARTS = 3;
   private static final double RESIDENT_MEBIBYTES_MAX = 250;
 
   @TempDir Path directory;
 
+  /** The best of a few starts: a single one measures the neighbours on a busy machine. */
   @Test
   void isReadySoonAndSmall() throws Exception {
-    try (RunningAgent agent = RunningAgent.startAgent(directory, "a")) {
-      agent.ready();
-      double wall = agent.secondsSinceStart();
-      double processor = agent.processorSeconds();
-      double resident = agent.residentMebibytes();
-      System.out.printf(
-          "agent: ready after %.2f s (%.2f s of processor time), %.0f MiB resident%n",
-          wall, processor, resident);
-      // A start is work, not waiting: on a machine of its own it takes no longer than its processor
-      // time. On a busy machine the clock on the wall measures the neighbours.
-      assertThat(Math.min(wall, processor)).as("seconds to ready").isLessThan(READY_SECONDS_MAX);
-      assertThat(resident).isLessThan(RESIDENT_MEBIBYTES_MAX);
-      assertThat(agent.endInput()).isZero();
-      assertThat(agent.log()).doesNotContain("ERROR").doesNotContain("Exception");
+    double soonest = Double.MAX_VALUE;
+    for (int start = 0; start < STARTS; start++) {
+      try (RunningAgent agent = RunningAgent.startAgent(directory, "a")) {
+        agent.ready();
+        double wall = agent.secondsSinceStart();
+        double resident = agent.residentMebibytes();
+        System.out.printf(
+            "agent: ready after %.2f s (%.2f s of processor time), %.0f MiB resident%n",
+            wall, agent.processorSeconds(), resident);
+        soonest = Math.min(soonest, wall);
+        assertThat(resident).isLessThan(RESIDENT_MEBIBYTES_MAX);
+        assertThat(agent.endInput()).isZero();
+        assertThat(agent.log()).doesNotContain("ERROR").doesNotContain("Exception");
+      }
     }
+    assertThat(soonest).as("seconds to ready").isLessThan(READY_SECONDS_MAX);
   }
 
   @Test

@@ -8,16 +8,12 @@ import io.crossmesh.json.Json;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
-import org.apache.arrow.flight.AsyncPutListener;
 import org.apache.arrow.flight.FlightClient;
-import org.apache.arrow.flight.FlightDescriptor;
 import org.apache.arrow.flight.FlightRuntimeException;
 import org.apache.arrow.memory.RootAllocator;
 import org.apache.arrow.vector.UInt1Vector;
-import org.apache.arrow.vector.VectorSchemaRoot;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -93,17 +89,7 @@ class RejoinIT {
         column.set(i, i);
       }
       column.setValueCount(3);
-      try (VectorSchemaRoot root = VectorSchemaRoot.of(column)) {
-        FlightClient.ClientStreamListener upload =
-            client.startPut(
-                FlightDescriptor.command(descriptor.toString().getBytes(StandardCharsets.UTF_8)),
-                root,
-                new AsyncPutListener(),
-                RunningAgent.credentials(RunningAgent.TOKEN));
-        upload.putNext();
-        upload.completed();
-        upload.getResult();
-      }
+      RunningAgent.put(client, descriptor, column);
     }
   }
 

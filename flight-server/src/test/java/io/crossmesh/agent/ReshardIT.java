@@ -20,15 +20,12 @@ import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import org.apache.arrow.flight.AsyncPutListener;
 import org.apache.arrow.flight.FlightClient;
-import org.apache.arrow.flight.FlightDescriptor;
 import org.apache.arrow.flight.FlightRuntimeException;
 import org.apache.arrow.flight.FlightStream;
 import org.apache.arrow.flight.Ticket;
 import org.apache.arrow.memory.RootAllocator;
 import org.apache.arrow.vector.IntVector;
-import org.apache.arrow.vector.VectorSchemaRoot;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -207,17 +204,7 @@ class ReshardIT {
         column.set(i, tile[i]);
       }
       column.setValueCount(tile.length);
-      try (VectorSchemaRoot root = VectorSchemaRoot.of(column)) {
-        FlightClient.ClientStreamListener upload =
-            client.startPut(
-                FlightDescriptor.command(descriptor.toString().getBytes(StandardCharsets.UTF_8)),
-                root,
-                new AsyncPutListener(),
-                RunningAgent.credentials(RunningAgent.TOKEN));
-        upload.putNext();
-        upload.completed();
-        upload.getResult();
-      }
+      RunningAgent.put(client, descriptor, column);
     }
   }
 

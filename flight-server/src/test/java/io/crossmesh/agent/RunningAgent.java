@@ -15,13 +15,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.apache.arrow.flight.Action;
+import org.apache.arrow.flight.AsyncPutListener;
 import org.apache.arrow.flight.CallOption;
 import org.apache.arrow.flight.CallOptions;
 import org.apache.arrow.flight.FlightClient;
+import org.apache.arrow.flight.FlightDescriptor;
 import org.apache.arrow.flight.Location;
 import org.apache.arrow.flight.Result;
 import org.apache.arrow.flight.grpc.CredentialCallOption;
 import org.apache.arrow.memory.BufferAllocator;
+import org.apache.arrow.vector.FieldVector;
+import org.apache.arrow.vector.VectorSchemaRoot;
 
 /** An agent as a process of its own, started from the shaded jar as the Python client starts it. */
 final class RunningAgent implements AutoCloseable {
@@ -137,6 +141,21 @@ final class RunningAgent implements AutoCloseable {
       new CredentialCallOption(headers -> headers.insert("authorization", "Bearer " + token)),
       CallOptions.timeout(60, TimeUnit.SECONDS)
     };
+  }
+
+  /** Puts a tile: the one column of a batch, as the descriptor says. */
+  static void put(FlightClient client, ObjectNode descriptor, FieldVector column) {
+    try (VectorSchemaRoot root = VectorSchemaRoot.of(column)) {
+      FlightClient.ClientStreamListener upload =
+          client.startPut(
+              FlightDescriptor.command(descriptor.toString().getBytes(StandardCharsets.UTF_8)),
+              root,
+              new AsyncPutListener(),
+              credentials(TOKEN));
+      upload.putNext();
+      upload.completed();
+      upload.getResult();
+    }
   }
 
   static JsonNode act(FlightClient client, String type, ObjectNode body) {

@@ -62,23 +62,9 @@ public interface Transport extends AutoCloseable {
   /** What was sent and received since the start. */
   Counters counters();
 
-  /**
-   * Tells that payloads will live in this memory, so that it can be registered with the device
-   * once. Close the answer after the last message and before the memory goes.
-   */
-  default Registration register(MemorySegment memory) {
-    return () -> {};
-  }
-
   /** Releases everything; a second call does nothing. */
   @Override
   void close();
-
-  /** A registration of memory. */
-  interface Registration extends AutoCloseable {
-    @Override
-    void close();
-  }
 
   /** How a send ended. */
   interface SendDone {
