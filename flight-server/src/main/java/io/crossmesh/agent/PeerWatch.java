@@ -68,7 +68,7 @@ final class PeerWatch implements AutoCloseable {
       } catch (CrossmeshException e) {
         LOG.debug("'{}' is not there: {}", peer.name(), e.getMessage());
       } catch (RuntimeException e) {
-        LOG.warn("asking '{}' failed", peer.name(), e);
+        warn("asking '%s' failed".formatted(peer.name()), e);
       }
     }
     connectAgain(answered);
@@ -80,7 +80,14 @@ final class PeerWatch implements AutoCloseable {
         peers.announce();
       }
     } catch (CrossmeshException e) {
-      LOG.warn("the engine does not say which peers it lost", e);
+      warn("the engine does not say which peers it lost", e);
+    }
+  }
+
+  /** A question that {@link #close} cuts off has failed by our own doing, which is no news. */
+  private void warn(String what, RuntimeException e) {
+    if (!thread.isShutdown()) {
+      LOG.warn(what, e);
     }
   }
 
