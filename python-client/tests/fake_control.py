@@ -204,4 +204,4 @@ class FakeControl:
     def plan_json(self, plan):
         raise AssertionError(plan)
 
-    plan_explain = plan_release = plan_json
+    plan_summary = plan_request = plan_moves = plan_tasks = plan_explain = plan_release = plan_json

@@ -148,6 +148,33 @@ def test_a_planner_that_died_is_replaced():
     assert second.digest == first.digest
     assert first.to_json() == text
     assert first.explain() == second.explain()
+    os.kill(_planner._running[1].pid, signal.SIGKILL)
+    assert second.topology == cm.Topology.uniform("ab")
+    assert second.moves == first.moves
+
+
+@pytest.mark.timeout(120)
+def test_many_moves_are_read_on_demand_from_a_file_that_goes_with_the_plan():
+    src = cm.Sharding(cm.Mesh((17, 8), hosts=[f"a{i}" for i in range(17)]), "R S01")
+    dst = cm.Sharding(cm.Mesh((17, 8), hosts=[f"b{i}" for i in range(17)]), "S01 R")
+    plan = cm.plan((272, 408), "int8", src, dst, order="size")
+    directory = _planner._running[1].info_path.parent
+    assert not list(directory.glob("*.arrow"))
+    assert len(plan.moves) == len(plan.tasks) == (17 * 8) ** 2
+    assert len(list(directory.glob("*.arrow"))) == 2
+    assert plan.moves[-1] == plan.moves[len(plan.moves) - 1] == list(plan.moves)[-1]
+    assert plan.moves[16_400:16_400] == ()
+    assert plan.moves[16_380:16_400:7] == tuple(plan.moves[i] for i in (16_380, 16_387, 16_394))
+    assert sum(move.bytes for move in plan.moves) == 272 * 408
+    with pytest.raises(IndexError):
+        plan.moves[len(plan.moves)]
+    document = json.loads(plan.to_json())
+    assert [move["sender"] for move in document["moves"]] == [move.sender for move in plan.moves]
+    moves, first = plan.moves, plan.moves[0]
+    del plan
+    cm.plan((4,), "int8", cm.Sharding(cm.Mesh((1,), hosts=["a"]), "R"), cm.Sharding(cm.Mesh((1,), hosts=["b"]), "R"))
+    assert not list(directory.glob("*.arrow"))
+    assert moves[0] == first
 
 
 @pytest.mark.timeout(120)

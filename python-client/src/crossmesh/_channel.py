@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from ._control import Delivered, Opened, Received, Sent, StepFailed
 from ._errors import CrossmeshError, StepMismatch, TransferCancelled
-from ._plan import Plan, plan_from_document
+from ._plan import Plan, plan_held
 from ._session import Session
 from ._spec import Leaf
 from ._transfer import Transfer
@@ -76,8 +76,7 @@ class ChannelEnd:
         opened = self.wait_open()
         with self._lock:
             if self._plan is None:
-                control = self._session.control
-                self._plan = plan_from_document(control, opened.plan, control.plan_json(opened.plan))
+                self._plan = plan_held(self._session.control, opened.plan)
             return self._plan
 
     def wait_open(self, timeout: float | None = None) -> Opened:

@@ -95,7 +95,32 @@ class Closed:
 Event = Opened | Sent | Delivered | Received | StepFailed | ChannelFailed | Closed
 
 
-class Control(Protocol):
+class PlanHolder(Protocol):
+    """Who keeps plans, by number. Each call may raise any `CrossmeshError`."""
+
+    def plan_summary(self, plan: int) -> dict[str, Any]:
+        """The figures of a plan."""
+
+    def plan_request(self, plan: int) -> str:
+        """The document of what was asked."""
+
+    def plan_moves(self, plan: int) -> str:
+        """The path of an Arrow file with the moves; the file goes with the plan."""
+
+    def plan_tasks(self, plan: int) -> str:
+        """The path of an Arrow file with the unit tasks; the file goes with the plan."""
+
+    def plan_json(self, plan: int) -> str:
+        """The whole plan as a document."""
+
+    def plan_explain(self, plan: int) -> str:
+        """The plan in words."""
+
+    def plan_release(self, plan: int) -> None:
+        """Forget a plan and its files."""
+
+
+class Control(PlanHolder, Protocol):
     """The calls that a session of channels makes. Each may raise any `CrossmeshError`."""
 
     def open_session(self, pid: int, label: str) -> int:
@@ -127,15 +152,6 @@ class Control(Protocol):
 
     def next_events(self, session: int, wait_millis: int) -> Sequence[Event]:
         """Wait for events; none may come within the time."""
-
-    def plan_json(self, plan: int) -> str:
-        """A kept plan as a document."""
-
-    def plan_explain(self, plan: int) -> str:
-        """A kept plan in words."""
-
-    def plan_release(self, plan: int) -> None:
-        """Forget a plan."""
 
 
 class Gateway:
@@ -180,16 +196,32 @@ class Gateway:
         """Read and prove a plan document, keep it and give its summary."""
         return dict(self._call("planLoad", document))
 
+    def plan_summary(self, plan: int) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planSummary", plan))
+
+    def plan_request(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planRequest", plan))
+
+    def plan_moves(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planMoves", plan))
+
+    def plan_tasks(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planTasks", plan))
+
     def plan_json(self, plan: int) -> str:
-        """See `Control`."""
+        """See `PlanHolder`."""
         return str(self._call("planJson", plan))
 
     def plan_explain(self, plan: int) -> str:
-        """See `Control`."""
+        """See `PlanHolder`."""
         return str(self._call("planExplain", plan))
 
     def plan_release(self, plan: int) -> None:
-        """See `Control`."""
+        """See `PlanHolder`."""
         self._call("planRelease", plan)
 
     def join(self, peers: Sequence[tuple[str, str]]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
-import math
 import queue
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from ._control import PlanHolder
 from ._errors import AgentUnavailable, LayoutError
 from ._planner import planner
+from ._rows import Rows
 from ._sharding import Box, Sharding, json_tables
 from ._spec import Leaf, TensorSpec, resolve
 from ._topology import Topology
@@ -60,26 +62,26 @@ class Chosen:
     chunks: int
 
 
-class _PlanHolder(Protocol):
-    def plan_json(self, plan: int) -> str: ...
-    def plan_explain(self, plan: int) -> str: ...
-    def plan_release(self, plan: int) -> None: ...
-
-
 class Plan:
     """A planned transfer. Made by `cm.plan`, by an open channel, or by `Plan.from_json`.
 
     Moves and tasks are read when they are first asked for.
     """
 
-    def __init__(self, holder: _PlanHolder, number: int, summary: dict[str, Any], document: str | None = None) -> None:
+    def __init__(
+        self,
+        holder: PlanHolder,
+        number: int,
+        summary: dict[str, Any],
+        *,
+        request: dict[str, Any] | None = None,
+        text: str | None = None,
+    ) -> None:
         self._holder = holder
         self._number = number
         self._summary = summary
-        self._text = document
-        self._document: dict[str, Any] | None = None
-        self._moves: tuple[Move, ...] | None = None
-        self._tasks: tuple[UnitTask, ...] | None = None
+        self._text = text
+        self._asked = request
 
     @property
     def makespan(self) -> float:
@@ -114,71 +116,51 @@ class Plan:
     @property
     def strategy(self) -> dict[str, Chosen]:
         """What was chosen for each tensor, by key path."""
-        chunks = dict.fromkeys(self.tensors, 0)
-        for move in self.moves:
-            chunks[move.tensor] += math.ceil(move.bytes / move.chunk_bytes)
         return {
-            key: Chosen(chosen["strategy"], int(chosen["chunk_bytes"]), chunks[key])
+            key: Chosen(chosen["strategy"], int(chosen["chunk_bytes"]), int(chosen["chunks"]))
             for key, chosen in zip(self.tensors, self._summary["chosen"], strict=True)
         }
 
     @property
     def tensors(self) -> tuple[str, ...]:
         """The key paths of the tensors, in order."""
-        return tuple(str(tensor["key"]) for tensor in self._doc["tensors"])
+        return tuple(str(tensor["key"]) for tensor in self._request["tensors"])
 
     @property
     def topology(self) -> Topology:
         """The network that was planned for."""
-        return Topology._from_json(self._doc["topology"])
+        return Topology._from_json(self._request["topology"])
 
-    @property
+    @functools.cached_property
     def tasks(self) -> Sequence[UnitTask]:
         """The unit tasks."""
-        if self._tasks is None:
-            keys = self.tensors
-            self._tasks = tuple(
-                UnitTask(keys[t["tensor"]], _box(t["box"]), tuple(t["senders"]), tuple(t["receivers"]))
-                for t in self._doc["tasks"]
-            )
-        return self._tasks
+        keys = self.tensors
 
-    @property
+        def make(tensor: int, bounds: list[int], senders: list[int], receivers: list[int]) -> UnitTask:
+            return UnitTask(keys[tensor], _box(bounds), tuple(senders), tuple(receivers))
+
+        return Rows(self._ask(lambda holder, number: holder.plan_tasks(number)), make)
+
+    @functools.cached_property
     def moves(self) -> Sequence[Move]:
         """The moves, in the order in which senders start them."""
-        if self._moves is None:
-            keys = self.tensors
-            self._moves = tuple(
-                Move(
-                    keys[m["tensor"]],
-                    _box(m["box"]),
-                    int(m["bytes"]),
-                    int(m["chunk_bytes"]),
-                    float(m["start"]),
-                    float(m["end"]),
-                    int(m["sender"]),
-                    tuple(m["receivers"]),
-                    tuple(m["route"]),
-                )
-                for m in self._doc["moves"]
-            )
-        return self._moves
+        keys, hosts = self.tensors, tuple(self.bytes_sent)
+
+        def make(tensor: int, bounds: list[int], *rest: Any) -> Move:
+            size, chunk, start, end, sender, receivers, route = rest
+            names = tuple(hosts[host] for host in route)
+            return Move(keys[tensor], _box(bounds), size, chunk, start, end, sender, tuple(receivers), names)
+
+        return Rows(self._ask(lambda holder, number: holder.plan_moves(number)), make)
 
     def explain(self) -> str:
         """The plan in words: layouts, bytes over each NIC, strategies, predicted time against the bound."""
-        try:
-            return self._holder.plan_explain(self._number)
-        except AgentUnavailable:
-            # The agent that planned is gone; the planner of this process takes the plan over.
-            gateway = planner()
-            self._holder, self._number = gateway, int(gateway.plan_load(self.to_json())["id"])
-            _forget_with(self)
-            return gateway.plan_explain(self._number)
+        return self._ask(lambda holder, number: holder.plan_explain(number))
 
     def to_json(self) -> str:
         """The whole plan as JSON text, for `from_json`."""
         if self._text is None:
-            self._text = self._holder.plan_json(self._number)
+            self._text = self._ask(lambda holder, number: holder.plan_json(number))
         return self._text
 
     @classmethod
@@ -189,7 +171,7 @@ class Plan:
         """
         holder = planner()
         summary = holder.plan_load(text)
-        return _forget_with(cls(holder, int(summary["id"]), summary, text))
+        return _forget_with(cls(holder, int(summary["id"]), summary, text=text))
 
     def trace(self, path: str | Path) -> None:
         """Write the predicted timeline for chrome://tracing or Perfetto: for each host what it sends and receives.
@@ -238,15 +220,27 @@ class Plan:
             f"lower bound {self.lower_bound:.6g} s>"
         )
 
-    @property
-    def _doc(self) -> dict[str, Any]:
-        if self._document is None:
-            self._document = json.loads(self.to_json())
-        return self._document
+    @functools.cached_property
+    def _request(self) -> dict[str, Any]:
+        if self._asked is not None and self._asked["topology"] is not None:
+            return self._asked
+        document: dict[str, Any] = json.loads(self._ask(lambda holder, number: holder.plan_request(number)))
+        return document
+
+    def _ask(self, question: Callable[[PlanHolder, int], str]) -> str:
+        """What the holder says of this plan; once its process is gone, the planner of this process in its place."""
+        try:
+            return question(self._holder, self._number)
+        except AgentUnavailable:
+            gateway = planner()
+            summary = gateway.plan_load(self._text) if self._text else gateway.plan(self._asked or self._request)
+            self._holder, self._number = gateway, int(summary["id"])
+            _forget_with(self)
+            return question(self._holder, self._number)
 
 
 # Plans are forgotten by the JVM at the next request: a finalizer must not call it.
-_forgotten: queue.SimpleQueue[tuple[_PlanHolder, int]] = queue.SimpleQueue()
+_forgotten: queue.SimpleQueue[tuple[PlanHolder, int]] = queue.SimpleQueue()
 
 
 def _forget_with(planned: Plan) -> Plan:
@@ -255,7 +249,7 @@ def _forget_with(planned: Plan) -> Plan:
     return planned
 
 
-def _release_forgotten(current: _PlanHolder) -> None:
+def _release_forgotten(current: PlanHolder) -> None:
     while True:
         try:
             holder, number = _forgotten.get_nowait()
@@ -265,13 +259,11 @@ def _release_forgotten(current: _PlanHolder) -> None:
             holder.plan_release(number)
 
 
-def plan_from_document(holder: _PlanHolder, number: int, text: str) -> Plan:
-    """A plan that an agent holds, with its whole document: it can be read after the agent is gone."""
-    document = json.loads(text)
-    summary = {key: document[key] for key in ("digest", "makespan", "lower_bound", "gap", "chosen")}
-    summary |= {key: document[key] for key in ("bytes_sent", "bytes_received")}
-    made = Plan(holder, number, summary | {"moves": len(document["moves"])}, text)
-    made._document = document
+def plan_held(holder: PlanHolder, number: int) -> Plan:
+    """A plan that an agent made; it can be read after the agent is gone."""
+    request = json.loads(holder.plan_request(number))
+    made = Plan(holder, number, holder.plan_summary(number), request=request)
+    _ = made.tasks, made.moves
     return made
 
 
@@ -328,7 +320,7 @@ def plan(
     holder = planner()
     _release_forgotten(holder)
     summary = holder.plan(request)
-    return _forget_with(Plan(holder, int(summary["id"]), summary))
+    return _forget_with(Plan(holder, int(summary["id"]), summary, request=request))
 
 
 def plan_request(
@@ -361,8 +353,8 @@ def plan_request(
     }
 
 
-def _box(value: Sequence[Sequence[int]]) -> Box:
-    return tuple((int(lo), int(hi)) for lo, hi in value)
+def _box(bounds: Sequence[int]) -> Box:
+    return tuple(zip(bounds[::2], bounds[1::2], strict=True))
 
 
 def _bounds(box: Box) -> str:

@@ -79,7 +79,7 @@ final class AgentProcess implements AutoCloseable {
                 peers,
                 engine::open));
     PlannerGateway entryPoint =
-        parts.push(PlannerGateway.of(info::publicly, new Side(engine, watch)));
+        parts.push(PlannerGateway.of(info::publicly, new Side(engine, watch), directory.path()));
     Token gatewayToken = Token.generate();
     GatewayDoor gateway = parts.push(GatewayDoor.open(entryPoint, gatewayToken.reveal()));
     AgentInfo agent =

@@ -23,7 +23,10 @@ final class PlannerProcess implements AutoCloseable {
     long epoch = Epochs.next();
     PublishedInfo info = new PublishedInfo();
     GatewayDoor door =
-        GatewayDoor.open(PlannerGateway.planningOnly(info::publicly), token.reveal());
+        GatewayDoor.open(
+            PlannerGateway.planningOnly(
+                info::publicly, infoFile.toAbsolutePath().resolveSibling("")),
+            token.reveal());
     AgentInfo agent =
         new AgentInfo(
             "planner",

@@ -9,6 +9,7 @@ import io.crossmesh.mesh.JsonValue;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.PlanJson;
 import io.crossmesh.plan.Planner;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.function.Supplier;
@@ -24,23 +25,32 @@ public final class PlannerGateway implements AutoCloseable {
 
   private final Supplier<ObjectNode> identity;
   private final Optional<AgentSide> agent;
-  private final PlanRegistry plans = new PlanRegistry();
+  private final PlanRegistry plans;
   private final Optional<Sessions> sessions;
 
-  private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent) {
+  private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent, Path directory) {
     this.identity = identity;
     this.agent = agent;
+    plans = new PlanRegistry(new PlanTables(directory));
     this.sessions = agent.map(side -> new Sessions(side.channels(), plans));
   }
 
-  /** A gateway that plans and refuses everything else. */
-  public static PlannerGateway planningOnly(Supplier<ObjectNode> identity) {
-    return new PlannerGateway(identity, Optional.empty());
+  /**
+   * A gateway that plans and refuses everything else.
+   *
+   * @param directory of this process's user alone, for what is too long for an answer
+   */
+  public static PlannerGateway planningOnly(Supplier<ObjectNode> identity, Path directory) {
+    return new PlannerGateway(identity, Optional.empty(), directory);
   }
 
-  /** The gateway of an agent. */
-  public static PlannerGateway of(Supplier<ObjectNode> identity, AgentSide agent) {
-    return new PlannerGateway(identity, Optional.of(agent));
+  /**
+   * The gateway of an agent.
+   *
+   * @param directory of this process's user alone, for what is too long for an answer
+   */
+  public static PlannerGateway of(Supplier<ObjectNode> identity, AgentSide agent, Path directory) {
+    return new PlannerGateway(identity, Optional.of(agent), directory);
   }
 
   /** Who this is and where its doors are, without secrets. */
@@ -56,6 +66,26 @@ public final class PlannerGateway implements AutoCloseable {
   /** Reads a plan document, proves it and keeps it; answers as {@link #plan}. */
   public String planLoad(String planJson) {
     return Envelope.of(() -> kept(PlanJson.readPlan(planJson)));
+  }
+
+  /** The summary of a kept plan, as {@link #plan} answers it. */
+  public String planSummary(long id) {
+    return Envelope.of(() -> PlanRegistry.summary(id, plans.get(id)));
+  }
+
+  /** The document of a kept plan's request, as a string. */
+  public String planRequest(long id) {
+    return Envelope.of(() -> TextNode.valueOf(PlanJson.write(plans.get(id).request())));
+  }
+
+  /** The path of an Arrow file with the moves of a kept plan; it goes with the plan. */
+  public String planMoves(long id) {
+    return Envelope.of(() -> TextNode.valueOf(plans.moves(id).toString()));
+  }
+
+  /** The path of an Arrow file with the unit tasks of a kept plan; it goes with the plan. */
+  public String planTasks(long id) {
+    return Envelope.of(() -> TextNode.valueOf(plans.tasks(id).toString()));
   }
 
   /** The whole document of a kept plan, as a string. */

@@ -9,6 +9,7 @@ import java.io.InputStreamReader;
 import java.net.InetAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -20,7 +21,8 @@ class GatewayDoorTest {
 
   private final GatewayDoor door =
       GatewayDoor.open(
-          PlannerGateway.planningOnly(() -> Json.object().put("name", "planner")), TOKEN);
+          PlannerGateway.planningOnly(() -> Json.object().put("name", "planner"), Path.of("")),
+          TOKEN);
 
   @AfterEach
   void close() {

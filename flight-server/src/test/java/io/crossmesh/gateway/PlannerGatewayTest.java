@@ -9,9 +9,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.json.Json;
 import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.plan.PlanJson;
 import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.Side;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -40,9 +42,9 @@ class PlannerGatewayTest {
 
   private final FakeEngine engine = new FakeEngine();
   private final PlannerGateway gateway =
-      PlannerGateway.of(() -> Json.object().put("name", "a"), new FakeAgent(engine));
+      PlannerGateway.of(() -> Json.object().put("name", "a"), new FakeAgent(engine), Path.of(""));
   private final PlannerGateway planner =
-      PlannerGateway.planningOnly(() -> Json.object().put("name", "planner"));
+      PlannerGateway.planningOnly(() -> Json.object().put("name", "planner"), Path.of(""));
 
   @Test
   void aPlanIsKeptUntilItIsReleased() throws IOException {
@@ -53,6 +55,9 @@ class PlannerGatewayTest {
     long id = plan.path("id").longValue();
     String document = ok(planner.planJson(id)).textValue();
     assertThat(ok(planner.planExplain(id)).textValue()).contains("float32");
+    assertThat(ok(planner.planSummary(id))).isEqualTo(plan);
+    assertThat(PlanJson.readRequest(ok(planner.planRequest(id)).textValue()))
+        .isEqualTo(PlanJson.readRequest(REQUEST));
     JsonNode again = ok(planner.planLoad(document));
     assertThat(again.path("digest")).isEqualTo(plan.path("digest"));
     assertThat(again.path("id")).isNotEqualTo(plan.path("id"));
