@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from ._agent import Agent, connect
+from ._boundary import Boundary
 from ._cluster import LocalCluster
 from ._errors import (
     AgentUnavailable,
@@ -40,6 +41,7 @@ __all__ = [
     "AgentUnavailable",
     "ArenaFull",
     "AuthError",
+    "Boundary",
     "Chosen",
     "CrossmeshError",
     "Device",

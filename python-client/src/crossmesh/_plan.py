@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._boundary import Boundary, as_boundaries, needs, plan_request
 from ._control import PlanHolder
 from ._errors import AgentUnavailable, LayoutError
 from ._planner import planner
 from ._rows import Rows
-from ._sharding import Box, Sharding, json_tables
-from ._spec import Leaf, TensorSpec, resolve
+from ._sharding import Box
+from ._spec import TensorSpec
 from ._topology import Topology
 
 
@@ -102,6 +103,23 @@ class Plan:
     def digest(self) -> str:
         """64 hexadecimal digits over inputs and moves: equal on every host that planned the same."""
         return str(self._summary["digest"])
+
+    @property
+    def finish(self) -> dict[str, float]:
+        """Predicted seconds at which each tensor has arrived, by key path; 0 if it crosses no NIC."""
+        return {key: float(s) for key, s in zip(self.tensors, self._summary["finish"], strict=True)}
+
+    @property
+    def deadlines(self) -> dict[str, float]:
+        """The deadlines that were stated, in seconds, by key path."""
+        return {str(t["key"]): float(t["deadline"]) for t in self._request["tensors"] if "deadline" in t}
+
+    @property
+    def late(self) -> dict[str, float]:
+        """The tensors that miss their deadline by the prediction, and by how many seconds."""
+        finish = self.finish
+        misses = {key: finish[key] - deadline for key, deadline in self.deadlines.items()}
+        return {key: seconds for key, seconds in misses.items() if seconds > 0}
 
     @property
     def bytes_sent(self) -> dict[str, int]:
@@ -277,6 +295,7 @@ def plan(
     strategy: str = "auto",
     order: str = "optimal",
     hosts: Sequence[str] | None = None,
+    deadline: Any = None,
 ) -> Plan:
     """Plan a transfer and predict its time. Needs no agent, no UCX and no accelerator.
 
@@ -284,7 +303,8 @@ def plan(
 
     **Arguments:**
 
-    - `tree`: a shape, with `dtype`; or a pytree of anything with `.shape` and `.dtype`, planned as one.
+    - `tree`: a shape, with `dtype`; or a pytree of anything with `.shape` and `.dtype`, planned as one; or a list of
+      `cm.Boundary`, each with its own layouts and deadlines, planned together.
     - `dtype`: the element type, if `tree` is a shape.
     - `src`, `dst`: a layout (`cm.Sharding` or `jax.sharding.NamedSharding`) or a tree prefix of layouts. Where it is
       `None`, the leaves' own `.sharding`.
@@ -295,6 +315,9 @@ def plan(
         lower bound; `"size"` sends whole slices, the largest first from the least loaded sender; `"naive"` sends
         them as they come from the first holder; `"search"` and `"greedy"` are other baselines.
     - `hosts`: the host of each JAX process, for layouts stated as `NamedSharding`.
+    - `deadline`: when each tensor is needed: seconds from the start of the plan, or a tree prefix of them; `None`
+      where nothing waits. Of plans that end equally early, `"optimal"` gives one that brings first what is needed
+      first.
 
     **Returns:**
 
@@ -312,45 +335,19 @@ def plan(
         plan.makespan, plan.lower_bound, plan.bytes_sent
         ```
     """
-    if dtype is not None:
+    if dtype is not None and as_boundaries(tree) is None:
         tree = TensorSpec(tree, dtype)
-    sources, _ = resolve(tree, src, "source", hosts)
-    destinations, _ = resolve(tree, dst, "destination", hosts)
-    request = plan_request(sources, destinations, topology, strategy, order)
+    boundaries = as_boundaries(tree)
+    if boundaries is None:
+        boundaries = [Boundary(tree, src, dst, deadline)]
+    elif any(value is not None for value in (dtype, src, dst, deadline)):
+        raise LayoutError("Each boundary states its own layouts and deadlines. Leave out those beside the list.")
+    needed = [need for boundary in boundaries for need in needs(boundary, hosts)]
+    request = plan_request(needed, topology, strategy, order)
     holder = planner()
     _release_forgotten(holder)
     summary = holder.plan(request)
     return _forget_with(Plan(holder, int(summary["id"]), summary, request=request))
-
-
-def plan_request(
-    sources: Sequence[Leaf], destinations: Sequence[Leaf], topology: Topology | None, strategy: str, order: str
-) -> dict[str, Any]:
-    """The request document for tensors that are stated on both sides."""
-    for name, value in (("strategy", strategy), ("order", order)):
-        if not isinstance(value, str):
-            raise LayoutError(f"{name} is a string, got {value!r}.")
-    sides: list[Sharding] = [leaf.sharding for pair in zip(sources, destinations, strict=True) for leaf in pair]
-    meshes, layouts, where = json_tables(sides)
-    tensors = [
-        {
-            "key": leaf.key,
-            "shape": list(leaf.shape),
-            "dtype": leaf.dtype.name,
-            "src": where[2 * number],
-            "dst": where[2 * number + 1],
-        }
-        for number, leaf in enumerate(sources)
-    ]
-    return {
-        "v": 1,
-        "meshes": meshes,
-        "layouts": layouts,
-        "tensors": tensors,
-        "topology": None if topology is None else topology._to_json(),
-        "strategy": strategy,
-        "order": order,
-    }
 
 
 def _box(bounds: Sequence[int]) -> Box:

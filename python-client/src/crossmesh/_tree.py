@@ -39,8 +39,10 @@ def flatten(tree: Any) -> tuple[list[str], list[Any], TreeDef]:
     return keys, [leaf for _, leaf in _leaves(node, "", tree)], _OwnTree(node)
 
 
-def broadcast_prefix(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], bool]) -> list[Any]:
+def broadcast_prefix(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], bool], what: str = "layout") -> list[Any]:
     """The leaves of a prefix tree, each repeated for every leaf of the tree that it stands over.
+
+    `what` is how messages call such a leaf.
 
     **Raises:** `LayoutError` if the prefix has another structure.
     """
@@ -55,11 +57,11 @@ def broadcast_prefix(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], boo
             jax.tree_util.tree_map(over, prefix, tree, is_leaf=is_prefix_leaf)
         except ValueError as error:
             raise LayoutError(
-                f"The tree of layouts is no prefix of the tree of tensors: {error}. "
-                "Give one layout for a subtree, or one for each of its leaves."
+                f"The tree of {what}s is no prefix of the tree of tensors: {error}. "
+                f"Give one {what} for a subtree, or one for each of its leaves."
             ) from None
         return found
-    return list(_broadcast(prefix, tree, is_prefix_leaf, ""))
+    return list(_broadcast(prefix, tree, is_prefix_leaf, "", what))
 
 
 def is_leaf(value: Any) -> bool:
@@ -175,19 +177,19 @@ def _build(node: _Node, leaves: Iterator[Any]) -> Any:
     return node.build([_build(child, leaves) for child in node.children])
 
 
-def _broadcast(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], bool], path: str) -> Iterator[Any]:
+def _broadcast(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], bool], path: str, what: str) -> Iterator[Any]:
     if is_prefix_leaf(prefix):
         yield from [prefix] * len(list(_leaves(_describe(tree, path), path, tree)))
         return
     upper, lower = _open(prefix), _open(tree)
     if upper is None or lower is None or type(prefix) is not type(tree) or len(upper[0]) != len(lower[0]):
         raise LayoutError(
-            f"The tree of layouts is no prefix of the tree of tensors at {path or 'its root'}: "
+            f"The tree of {what}s is no prefix of the tree of tensors at {path or 'its root'}: "
             f"{type(prefix).__name__} over {type(tree).__name__}. "
-            "Give one layout for a subtree, or one for each of its leaves."
+            f"Give one {what} for a subtree, or one for each of its leaves."
         )
     theirs = {name: value for (name, _), value in zip(upper[0], upper[1], strict=True)}
     for (name, _), value in zip(lower[0], lower[1], strict=True):
         if name not in theirs:
-            raise LayoutError(f"The tree of layouts has nothing for {path}{name}. Add a layout for it.")
-        yield from _broadcast(theirs[name], value, is_prefix_leaf, path + name)
+            raise LayoutError(f"The tree of {what}s has nothing for {path}{name}. Add a {what} for it.")
+        yield from _broadcast(theirs[name], value, is_prefix_leaf, path + name, what)

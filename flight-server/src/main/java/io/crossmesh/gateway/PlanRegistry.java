@@ -94,6 +94,7 @@ final class PlanRegistry {
             .put("gap", plan.gap())
             .put("tasks", plan.tasks().size())
             .put("moves", plan.moves().size());
+    plan.finish().forEach(json.putArray("finish")::add);
     var chosen = json.putArray("chosen");
     for (int tensor = 0; tensor < chunks.length; tensor++) {
       Chosen choice = plan.chosen().get(tensor);

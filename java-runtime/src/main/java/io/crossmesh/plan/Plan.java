@@ -51,6 +51,16 @@ public record Plan(
     return lowerBound == 0 ? 0 : makespan / lowerBound - 1;
   }
 
+  /** When the last byte of each tensor has arrived, in seconds; 0 if it crosses no NIC. */
+  public List<Double> finish() {
+    return Finish.of(request.tensors().size(), moves);
+  }
+
+  /** By how many seconds the tensor that misses its deadline most does so; 0 if none does. */
+  public double lateness() {
+    return Finish.lateness(request.tensors(), finish());
+  }
+
   /** A summary for people. */
   public String explain() {
     return Explain.text(this);

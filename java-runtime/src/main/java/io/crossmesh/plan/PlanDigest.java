@@ -27,6 +27,9 @@ final class PlanDigest {
   /** Changes with the encoding, so that two versions never compare equal by accident. */
   private static final String ENCODING = "crossmesh-plan-1";
 
+  /** The same with a deadline for each tensor; requests without any keep the digest they had. */
+  private static final String ENCODING_WITH_DEADLINES = "crossmesh-plan-1-deadlines";
+
   private final DataOutputStream out;
 
   private PlanDigest(DataOutputStream out) {
@@ -54,7 +57,8 @@ final class PlanDigest {
   }
 
   private void request(PlanRequest request) throws IOException {
-    text(ENCODING);
+    boolean deadlines = request.hasDeadlines();
+    text(deadlines ? ENCODING_WITH_DEADLINES : ENCODING);
     text(request.strategy().id());
     text(request.order().id());
     out.writeInt(request.topology().hosts().size());
@@ -94,6 +98,9 @@ final class PlanDigest {
       }
       out.writeInt(layouts.layoutOf(tensor.src()));
       out.writeInt(layouts.layoutOf(tensor.dst()));
+      if (deadlines) {
+        out.writeDouble(tensor.due());
+      }
     }
   }
 

@@ -86,6 +86,11 @@ public record PlanRequest(
     return hosts(tensors);
   }
 
+  /** Whether any tensor is needed at a certain time. */
+  public boolean hasDeadlines() {
+    return tensors.stream().anyMatch(tensor -> tensor.deadline().isPresent());
+  }
+
   private static TensorReshard firstWith(List<TensorReshard> tensors, String host) {
     return tensors.stream()
         .filter(t -> t.src().mesh().hosts().contains(host) || t.dst().mesh().hosts().contains(host))

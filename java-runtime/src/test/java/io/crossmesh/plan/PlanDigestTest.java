@@ -64,6 +64,8 @@ class PlanDigestTest {
         digest(reshard("w", "float32", "S1 S0", "R S0"), topology, Strategy.BROADCAST, Order.SIZE));
     digests.add(
         digest(reshard("w", "float32", "S0 S1", "S0 R"), topology, Strategy.BROADCAST, Order.SIZE));
+    digests.add(digest(tensor.by(0), topology, Strategy.BROADCAST, Order.SIZE));
+    digests.add(digest(tensor.by(1), topology, Strategy.BROADCAST, Order.SIZE));
     assertThat(digests).doesNotHaveDuplicates().allMatch(d -> d.matches("[0-9a-f]{64}"));
   }
 

@@ -107,6 +107,26 @@ class PlanJsonTest {
   }
 
   @Test
+  void deadlinesAreReadAndTimesOfArrivalChecked() {
+    ObjectNode root = tree(REQUEST);
+    ((ObjectNode) root.at("/tensors/0")).put("deadline", 0.25);
+    PlanRequest request = PlanJson.readRequest(root.toString());
+    assertThat(request.tensors().getFirst().deadline()).hasValue(0.25);
+    Plan plan = Planner.plan(request);
+    assertThat(plan.finish()).containsExactly(plan.makespan());
+    assertThat(plan.lateness()).isEqualTo(plan.makespan() - 0.25).isPositive();
+    assertThat(PlanJson.readPlan(PlanJson.write(plan))).isEqualTo(plan);
+  }
+
+  @Test
+  void plansWrittenBeforeThereWereDeadlinesAreRead() {
+    Plan plan = Planner.plan(PlanJson.readRequest(REQUEST));
+    ObjectNode root = tree(PlanJson.write(plan));
+    root.remove("finish");
+    assertThat(PlanJson.readPlan(root.toString())).isEqualTo(plan);
+  }
+
+  @Test
   void refusalsNameThePathAndWhatWasExpected() {
     refusedRequest("/v", "2", "version 2");
     refusedRequest("/v", "\"1\"", "request.v", "integer");
@@ -118,6 +138,9 @@ class PlanJsonTest {
     refusedRequest("/tensors/0/dtype", "\"float33\"", "float33");
     refusedRequest(
         "/tensors/0/shape", "[6]", "'w'", "[6]", "'S0 R'", "2-device mesh of hosts a, b");
+    refusedRequest("/tensors/0/deadline", "-1", "request.tensors[0].deadline");
+    refusedRequest("/tensors/0/deadline", "1e400", "deadline");
+    refusedRequest("/tensors/0/deadline", "\"soon\"", "request.tensors[0].deadline");
     refusedRequest("/tensors", "[]", "0 tensors");
     refusedRequest("/layouts/0/spec", "[[0],[0]]", "twice");
     refusedRequest("/layouts/0/spec", "[[1],[]]", "axis 1");
@@ -183,6 +206,8 @@ class PlanJsonTest {
     refusedPlan(root -> root.put("makespan", 1), "plan.makespan");
     refusedPlan(root -> root.put("lower_bound", 1), "plan.lower_bound");
     refusedPlan(root -> root.put("gap", -1), "plan.gap");
+    refusedPlan(root -> ((ArrayNode) root.at("/finish")).set(0, 9), "plan.finish[0]");
+    refusedPlan(root -> root.putArray("finish"), "plan.finish");
     refusedPlan(root -> ((ArrayNode) root.at("/tasks")).remove(0), "plan.tasks");
     refusedPlan(root -> ((ObjectNode) root.at("/tasks/1")).put("tensor", 1), "plan.tasks[1]");
     refusedPlan(root -> ((ObjectNode) root.at("/bytes_sent")).put("a", 1), "plan.bytes_sent.a");

@@ -17,7 +17,7 @@ import java.util.TreeMap;
 
 /**
  * Small requests of every kind, by seed: any rank, uneven and empty shapes, any placement, meshes
- * that share hosts and devices, unequal NICs, shared limits, several tensors.
+ * that share hosts and devices, unequal NICs, shared limits, several tensors, some with deadlines.
  */
 final class RandomRequests {
   private static final List<String> HOSTS = List.of("a", "b", "c", "d", "e");
@@ -46,7 +46,8 @@ final class RandomRequests {
       }
       DType dtype = DType.of(DTYPES.get(random.nextInt(DTYPES.size())));
       TensorSpec tensor = new TensorSpec("t" + i, shape, dtype);
-      tensors.add(new TensorReshard(tensor, sharding(src, rank), sharding(dst, rank)));
+      TensorReshard reshard = new TensorReshard(tensor, sharding(src, rank), sharding(dst, rank));
+      tensors.add(random.nextInt(4) == 0 ? reshard.by(1e-6 * random.nextInt(5)) : reshard);
     }
     Strategy strategy = STRATEGIES.get(random.nextInt(STRATEGIES.size()));
     Order order = ORDERS.get(random.nextInt(ORDERS.size()));
