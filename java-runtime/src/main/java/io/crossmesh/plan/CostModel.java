@@ -13,21 +13,35 @@ final class CostModel {
   /** AUTO does not consider one message per device beyond this many messages for a tensor. */
   private static final long MANY = 1 << 16;
 
+  /**
+   * What AUTO chooses from. One message to each device is sooner than a chain where latency counts
+   * more than bytes, or relays are slow; only there may one piece for each device be sooner still.
+   * Where no slice needs a chain, one message to each host is the cheapest there is. A slice
+   * divided among its holders is the order's affair, and one that goes round a ring passes as many
+   * hosts as in a chain, but waits at each.
+   */
+  private static final List<Strategy> CHEAPEST =
+      List.of(Strategy.BROADCAST, Strategy.SEND_RECV, Strategy.LOCAL_ALL_GATHER);
+
   private CostModel() {}
 
   /** The choice for one tensor; {@code asked} may be AUTO. */
   static Chosen choose(List<Cell> cells, Strategy asked, Network network, Order order) {
-    List<Strategy> candidates =
-        asked == Strategy.AUTO ? List.of(Strategy.BROADCAST, Strategy.SEND_RECV) : List.of(asked);
+    List<Strategy> candidates = asked == Strategy.AUTO ? CHEAPEST : List.of(asked);
     Chosen best = new Chosen(candidates.getFirst(), Chosen.MAX_CHUNK_BYTES);
     double least = Double.POSITIVE_INFINITY;
+    boolean chains = false;
     for (Strategy strategy : candidates) {
-      if (asked == Strategy.AUTO && strategy == Strategy.SEND_RECV && deliveries(cells) > MANY) {
-        continue;
+      if (strategy != candidates.getFirst() && (!chains || deliveries(cells) > MANY)) {
+        break;
+      }
+      if (strategy == Strategy.LOCAL_ALL_GATHER && best.strategy() == Strategy.BROADCAST) {
+        break;
       }
       // What the other orders add is small beside what distinguishes strategies and chunks.
       Order estimate = order == Order.NAIVE ? Order.NAIVE : Order.SIZE;
       List<Route> routes = Router.route(cells, strategy, network, estimate);
+      chains |= routes.stream().anyMatch(route -> route.hops() > 1);
       double busiest = busiest(routes, network);
       for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
         double seconds = busiest + slowest(routes, chunk, network, order);

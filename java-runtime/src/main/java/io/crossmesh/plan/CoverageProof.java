@@ -70,8 +70,18 @@ final class CoverageProof {
   }
 
   private Optional<String> fault() {
-    for (Move move : moves) {
-      Optional<String> fault = MoveCheck.fault(reshard, move);
+    int[] sources = new int[0];
+    for (int m = 0; m < moves.size(); m++) {
+      Move move = moves.get(m);
+      boolean forwards = MoveCheck.forwards(reshard, move);
+      if (forwards && sources.length == 0) {
+        sources = Forwarding.sources(moves);
+      }
+      boolean brought = forwards && sources[m] != Forwarding.NONE;
+      Optional<String> fault = MoveCheck.fault(reshard, move, brought);
+      if (fault.isEmpty() && brought && startsEarly(moves.get(sources[m]), move)) {
+        fault = Optional.of("it starts before the slice is where its route begins");
+      }
       if (fault.isEmpty() && firstHolders[move.sender()] != move.sender()) {
         fault =
             Optional.of(
@@ -83,6 +93,11 @@ final class CoverageProof {
       }
     }
     return tileFault();
+  }
+
+  /** Whether a move starts before the one that it waits for ends at its first host. */
+  private static boolean startsEarly(Move source, Move move) {
+    return source.route().getLast().equals(move.route().getFirst()) && move.start() < source.end();
   }
 
   /** Walks the tiles: which moves each device gets, then each distinct (tile, moves) once. */

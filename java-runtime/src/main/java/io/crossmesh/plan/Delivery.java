@@ -2,6 +2,7 @@ package io.crossmesh.plan;
 
 import io.crossmesh.mesh.Box;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -13,10 +14,19 @@ import java.util.List;
  * @param bytes size of that
  * @param part number of the part, 0 for all of the slice
  * @param receivers devices of the destination mesh, ascending
- * @param hosts their hosts, in order of first device
+ * @param hosts their hosts, in order of first device; of a piece of a ring, in the ring's order
+ *     from the host that gets the piece from its sender
+ * @param ring of a piece that hosts send round a ring whole, the number of pieces of the slice; 0
+ *     where hosts forward chunk by chunk
  */
 record Delivery(
-    Cell cell, Box box, long bytes, int part, List<Integer> receivers, List<Integer> hosts) {
+    Cell cell,
+    Box box,
+    long bytes,
+    int part,
+    List<Integer> receivers,
+    List<Integer> hosts,
+    int ring) {
   /** What one message to a device of a receiving host brings. */
   static Delivery toDevice(Cell cell, int position, int device) {
     return whole(cell, List.of(device), List.of(cell.receivers().hosts().get(position)));
@@ -38,7 +48,43 @@ record Delivery(
   }
 
   private static Delivery whole(Cell cell, List<Integer> receivers, List<Integer> hosts) {
-    return new Delivery(cell, cell.task().box(), cell.bytes(), 0, receivers, hosts);
+    return new Delivery(cell, cell.task().box(), cell.bytes(), 0, receivers, hosts, 0);
+  }
+
+  /**
+   * The same to one host, in about as many pieces as devices there get it. They share the tile that
+   * the pieces land in, so that gathering them inside the host is free.
+   */
+  List<Delivery> localPieces() {
+    return pieces(receivers.size(), 0);
+  }
+
+  /**
+   * The same in about as many pieces as hosts get it, each first to another of them and from there
+   * round a ring. Hosts behind a shared limit are neighbours on the ring.
+   */
+  List<Delivery> ringPieces(Network network) {
+    if (hosts.size() == 1) {
+      return List.of(this);
+    }
+    List<Integer> order = network.chain(hosts);
+    List<Delivery> whole = pieces(hosts.size(), 1);
+    List<Delivery> pieces = new ArrayList<>();
+    for (Delivery piece : whole) {
+      List<Integer> from = new ArrayList<>(order);
+      Collections.rotate(from, -pieces.size());
+      pieces.add(
+          new Delivery(
+              cell, piece.box, piece.bytes, 0, receivers, List.copyOf(from), whole.size()));
+    }
+    return pieces;
+  }
+
+  private List<Delivery> pieces(long count, int inRing) {
+    long element = bytes / box.volume();
+    return Pieces.cut(box, count).stream()
+        .map(b -> new Delivery(cell, b, b.volume() * element, 0, receivers, hosts, inRing))
+        .toList();
   }
 
   /**
@@ -51,7 +97,8 @@ record Delivery(
     long element = bytes / box.volume();
     List<Delivery> parts = new ArrayList<>();
     for (Box each : Pieces.cut(box, count)) {
-      parts.add(new Delivery(cell, each, each.volume() * element, parts.size(), receivers, hosts));
+      parts.add(
+          new Delivery(cell, each, each.volume() * element, parts.size(), receivers, hosts, 0));
     }
     return parts;
   }

@@ -29,6 +29,11 @@ record Group(List<Integer> devices, List<Integer> hosts, List<List<Integer>> byH
     return new Group(List.copyOf(devices), List.copyOf(hosts), List.copyOf(lists));
   }
 
+  /** The devices on a host that is one of {@link #hosts}. */
+  List<Integer> on(int host) {
+    return byHost.get(hosts.indexOf(host));
+  }
+
   /** The device of lowest index on the host at a position of {@link #hosts}. */
   int first(int position) {
     return byHost.get(position).getFirst();

@@ -1,5 +1,6 @@
 package io.crossmesh.plan;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -14,6 +15,9 @@ import java.util.Map;
  * <p>That is why relays come before anything new: a relayed piece has its place in the order from
  * its first hop. Pieces of one sender for the same hosts differ in nothing that matters here; they
  * wait in one {@link Lane}, in their natural order.
+ *
+ * <p>What goes round a ring is a move of its own for each hop, so its place in the order is that of
+ * its start; senders come before it, as all hosts wait for them.
  */
 final class Interleaver {
   /** A NIC direction is critical when so many of the longest pieces more would make it the last. */
@@ -29,6 +33,13 @@ final class Interleaver {
   private final List<Lane> lanes = new ArrayList<>();
   private final List<Relay> relays = new ArrayList<>();
   private final TimeHeap waiting = new TimeHeap();
+
+  /** What is left of the way of each piece that goes round a ring; its event is the complement. */
+  private final List<List<Route>> rings = new ArrayList<>();
+
+  /** Those whose next hop can start, in the order in which they landed. */
+  private final ArrayDeque<List<Route>> rounds = new ArrayDeque<>();
+
   private final TimeHeap events = new TimeHeap();
   private final List<Route> routes = new ArrayList<>();
 
@@ -55,14 +66,15 @@ final class Interleaver {
   }
 
   private void load(List<Piece> pieces) {
-    record Ends(int from, List<Integer> to) {}
+    record Ends(int from, List<Integer> to, boolean ring) {}
     Map<Ends, Lane> byEnds = new HashMap<>();
     double longest = 0;
     for (Piece piece : pieces) {
-      Ends ends = new Ends(piece.from(), piece.delivery().hosts());
+      boolean ring = piece.delivery().ring() > 0;
+      Ends ends = new Ends(piece.from(), piece.delivery().hosts(), ring);
       Lane lane = byEnds.get(ends);
       if (lane == null) {
-        lane = new Lane(lanes.size(), ends.from, ends.to);
+        lane = new Lane(lanes.size(), ends.from, ends.to, ring);
         lanes.add(lane);
         byEnds.put(ends, lane);
       }
@@ -93,7 +105,9 @@ final class Interleaver {
       double now = events.key();
       while (!events.isEmpty() && events.key() <= now * SAME) {
         int event = events.remove();
-        if (event < busy.length) {
+        if (event < 0) {
+          rounds.add(rings.get(~event));
+        } else if (event < busy.length) {
           busy[event] = false;
         } else {
           int relay = event - busy.length;
@@ -121,6 +135,15 @@ final class Interleaver {
         start(start.lane(), start.position(), now);
       }
     }
+    for (int i = rounds.size(); i > 0; i--) {
+      List<Route> hops = rounds.remove();
+      Route hop = hops.getFirst();
+      if (network.isFree(busy, hop.hosts().get(0), hop.hosts().get(1))) {
+        startHop(hops, now);
+      } else {
+        rounds.add(hops);
+      }
+    }
   }
 
   private List<Start> starts() {
@@ -139,11 +162,12 @@ final class Interleaver {
         any |= remaining[2 * host + 1] >= threshold;
       }
       int limits = Integer.MAX_VALUE;
-      for (int host : lane.to()) {
+      List<Integer> firsts = lane.firsts();
+      for (int host : firsts) {
         limits = Math.min(limits, network.limits(lane.from(), host));
       }
-      for (int i = 0; i < lane.to().size(); i++) {
-        int host = lane.to().get(i);
+      for (int i = 0; i < firsts.size(); i++) {
+        int host = firsts.get(i);
         // A chain serves its sender's side of a shared limit first, and passes the limit once.
         if (network.limits(lane.from(), host) == limits
             && network.isFree(busy, lane.from(), host)) {
@@ -161,12 +185,39 @@ final class Interleaver {
     Piece piece = lane.take();
     relayRate.count(piece.bytes(), lane.to().size() - 1);
     countSent(piece, -1);
+    if (lane.ring()) {
+      startHop(piece.ring(), now);
+      return;
+    }
     Route route = piece.route(position, network);
     routes.add(route);
     launch(route, routes.size() - 1, 0, now);
   }
 
+  private void startHop(List<Route> hops, double now) {
+    Route hop = hops.getFirst();
+    routes.add(hop);
+    double landed = now + occupy(hop, 0, now);
+    if (hops.size() > 1) {
+      rings.add(hops.subList(1, hops.size()));
+      events.add(landed + network.latency(hop.hosts().get(0), hop.hosts().get(1)), -rings.size());
+    }
+  }
+
   private void launch(Route route, int position, int hop, double now) {
+    double longest = occupy(route, hop, now);
+    if (hop + 1 < route.hops()) {
+      int from = route.hosts().get(hop);
+      int to = route.hosts().get(hop + 1);
+      relays.add(new Relay(route, position, hop + 1, to, route.hosts().get(hop + 2)));
+      double first = longest * Math.min(1, chunkBytes / route.bytes());
+      double lands = now + first + network.latency(from, to);
+      events.add(lands, busy.length + relays.size() - 1);
+    }
+  }
+
+  /** Takes what a hop crosses; the seconds for which the slowest of it is busy. */
+  private double occupy(Route route, int hop, double now) {
     int from = route.hosts().get(hop);
     int to = route.hosts().get(hop + 1);
     remaining[2 * to + 1] -= route.bytes() / network.bandwidth(to);
@@ -177,11 +228,6 @@ final class Interleaver {
       busy[resource] = true;
       events.add(now + seconds, resource);
     }
-    if (hop + 1 < route.hops()) {
-      relays.add(new Relay(route, position, hop + 1, to, route.hosts().get(hop + 2)));
-      double first = longest * Math.min(1, chunkBytes / route.bytes());
-      double lands = now + first + network.latency(from, to);
-      events.add(lands, busy.length + relays.size() - 1);
-    }
+    return longest;
   }
 }

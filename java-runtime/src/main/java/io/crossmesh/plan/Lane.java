@@ -8,14 +8,16 @@ final class Lane {
   private final int number;
   private final int from;
   private final List<Integer> to;
+  private final boolean ring;
   private final ArrayDeque<Piece> pieces = new ArrayDeque<>();
   private double all;
   private double left;
 
-  Lane(int number, int from, List<Integer> to) {
+  Lane(int number, int from, List<Integer> to, boolean ring) {
     this.number = number;
     this.from = from;
     this.to = to;
+    this.ring = ring;
   }
 
   void add(Piece piece) {
@@ -47,6 +49,16 @@ final class Lane {
   /** The receiving hosts. */
   List<Integer> to() {
     return to;
+  }
+
+  /** Whether the first of them gets the pieces first and they go round a ring from there. */
+  boolean ring() {
+    return ring;
+  }
+
+  /** The hosts that the sender may send to. */
+  List<Integer> firsts() {
+    return ring ? to.subList(0, 1) : to;
   }
 
   /** Size of the piece that goes next, in bytes. */

@@ -16,7 +16,9 @@ import java.util.List;
  * @param end predicted time when the last receiver has the last byte, in seconds
  * @param sender device of the source mesh: the first of its host that holds the slice
  * @param receivers devices of the destination mesh that get the slice, ascending
- * @param route hosts in forwarding order, the sender's first; a route of one host is a local copy
+ * @param route hosts in forwarding order; a route of one host is a local copy. The first is the
+ *     sender's, or one that forwards the slice when an earlier move has brought it ({@link
+ *     Forwarding})
  */
 public record Move(
     int tensor,

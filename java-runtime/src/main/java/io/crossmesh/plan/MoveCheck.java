@@ -11,8 +11,21 @@ import java.util.Set;
 final class MoveCheck {
   private MoveCheck() {}
 
-  /** What is wrong with the move, or nothing. */
-  static Optional<String> fault(TensorReshard reshard, Move move) {
+  /** Whether the route begins elsewhere than at the sender's host, if there is such a host. */
+  static boolean forwards(TensorReshard reshard, Move move) {
+    Mesh source = reshard.src().mesh();
+    return move.sender() >= 0
+        && move.sender() < source.size()
+        && !move.route().isEmpty()
+        && !move.route().getFirst().equals(source.hostOf(move.sender()));
+  }
+
+  /**
+   * What is wrong with the move, or nothing.
+   *
+   * @param brought whether an earlier move brings the slice to the first host of the route
+   */
+  static Optional<String> fault(TensorReshard reshard, Move move, boolean brought) {
     Box box = move.box();
     if (!Box.whole(reshard.tensor().shape()).contains(box) || box.isEmpty()) {
       return Optional.of("the slice %s is empty or not in the tensor".formatted(box));
@@ -40,13 +53,21 @@ final class MoveCheck {
     if (!reshard.src().tile(reshard.tensor().shape(), move.sender()).contains(box)) {
       return Optional.of("the sender does not hold the slice");
     }
-    return routeFault(source.hostOf(move.sender()), reshard.dst().mesh(), move);
+    return routeFault(source.hostOf(move.sender()), reshard.dst().mesh(), move, brought);
   }
 
-  private static Optional<String> routeFault(String senderHost, Mesh destination, Move move) {
+  private static Optional<String> routeFault(
+      String senderHost, Mesh destination, Move move, boolean brought) {
     List<String> route = move.route();
-    if (route.isEmpty() || !route.getFirst().equals(senderHost)) {
-      return Optional.of("the route does not begin at the sender's host");
+    if (route.isEmpty() || !(brought || route.getFirst().equals(senderHost))) {
+      return Optional.of(
+          "the route does not begin at the sender's host, nor where an earlier move brings the slice");
+    }
+    if (route.subList(1, route.size()).contains(senderHost)) {
+      return Optional.of("the route leads back to the sender's host");
+    }
+    if (move.local() && !route.getFirst().equals(senderHost)) {
+      return Optional.of("it copies inside a host that is not the sender's");
     }
     Set<String> hosts = new HashSet<>(route);
     if (hosts.size() != route.size()) {

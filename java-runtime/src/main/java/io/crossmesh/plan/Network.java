@@ -116,6 +116,27 @@ final class Network {
     return count;
   }
 
+  /** The same hosts from the first on, those behind a shared limit after each other. */
+  List<Integer> chain(List<Integer> hosts) {
+    if (groups() == 0) {
+      return hosts;
+    }
+    List<Integer> left = new ArrayList<>(hosts);
+    List<Integer> chain = new ArrayList<>();
+    chain.add(left.removeFirst());
+    while (!left.isEmpty()) {
+      int last = chain.getLast();
+      int next = 0;
+      for (int i = 1; i < left.size(); i++) {
+        next = limits(last, left.get(i)) < limits(last, left.get(next)) ? i : next;
+      }
+      int host = left.get(next);
+      chain.add(host);
+      left.removeIf(other -> other == host);
+    }
+    return chain;
+  }
+
   /** Whether nothing that a transfer between two hosts occupies is busy. */
   boolean isFree(boolean[] busy, int from, int to) {
     if (busy[egress(from)] || busy[egress(to) + 1]) {

@@ -115,7 +115,8 @@ final class OptimalOrder {
       long chunk = chosen.get(cell.task().tensor()).chunkBytes();
       double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
       long element = delivery.bytes() / delivery.box().volume();
-      for (Box box : Pieces.cut(delivery.box(), Math.round(delivery.bytes() / target))) {
+      long count = delivery.ring() > 0 ? 1 : Math.round(delivery.bytes() / target);
+      for (Box box : Pieces.cut(delivery.box(), count)) {
         long bytes = box.volume() * element;
         int most = 0;
         for (int i = 0; i < share.length; i++) {

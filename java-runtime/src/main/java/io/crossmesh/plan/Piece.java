@@ -33,19 +33,25 @@ record Piece(Delivery delivery, Box box, long bytes, int holder) {
     Collections.rotate(left, -first);
     List<Integer> hosts = new ArrayList<>(left.size() + 1);
     hosts.add(from());
-    hosts.add(left.removeFirst());
-    while (!left.isEmpty()) {
-      int next = 0;
-      for (int i = 1; i < left.size() && network.groups() > 0; i++) {
-        int last = hosts.getLast();
-        next = network.limits(last, left.get(i)) < network.limits(last, left.get(next)) ? i : next;
-      }
-      int host = left.get(next);
-      hosts.add(host);
-      left.removeIf(other -> other == host);
-    }
+    hosts.addAll(network.chain(left));
     int sender = delivery.cell().holders().first(holder);
     List<Integer> receivers = delivery.receivers();
-    return new Route(delivery.cell(), box, bytes, sender, receivers, List.copyOf(hosts));
+    return new Route(delivery.cell(), box, bytes, sender, receivers, List.copyOf(hosts), null);
+  }
+
+  /** The routes of a piece of a ring, one to each host; each begins where the one before ends. */
+  List<Route> ring() {
+    int sender = delivery.cell().holders().first(holder);
+    List<Route> hops = new ArrayList<>();
+    int last = from();
+    Route after = null;
+    for (int host : delivery.hosts()) {
+      List<Integer> receivers = delivery.cell().receivers().on(host);
+      List<Integer> ends = List.of(last, host);
+      after = new Route(delivery.cell(), box, bytes, sender, receivers, ends, after);
+      hops.add(after);
+      last = host;
+    }
+    return hops;
   }
 }

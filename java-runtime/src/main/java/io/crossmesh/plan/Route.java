@@ -2,6 +2,7 @@ package io.crossmesh.plan;
 
 import io.crossmesh.mesh.Box;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A move before its chunk size and times are known.
@@ -12,12 +13,20 @@ import java.util.List;
  * @param sender device of the source mesh
  * @param receivers devices of the destination mesh, ascending
  * @param hosts numbers of the hosts in forwarding order
+ * @param after the route that brings all of the box to the first of the hosts, which then forwards
+ *     it; null when the first host is the sender's
  */
 record Route(
-    Cell cell, Box box, long bytes, int sender, List<Integer> receivers, List<Integer> hosts) {
+    Cell cell,
+    Box box,
+    long bytes,
+    int sender,
+    List<Integer> receivers,
+    List<Integer> hosts,
+    @Nullable Route after) {
   /** A route of a whole slice. */
   Route(Cell cell, int sender, List<Integer> receivers, List<Integer> hosts) {
-    this(cell, cell.task().box(), cell.bytes(), sender, receivers, hosts);
+    this(cell, cell.task().box(), cell.bytes(), sender, receivers, hosts, null);
   }
 
   int hops() {

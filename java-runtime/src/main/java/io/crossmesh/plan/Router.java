@@ -19,6 +19,7 @@ final class Router {
   private final double[] egress;
 
   private final Held held;
+  private final Rings rings = new Rings();
   private final List<Route> routes = new ArrayList<>();
 
   private Router(Network network, Order order) {
@@ -58,7 +59,7 @@ final class Router {
   private void add(Cell cell, Strategy strategy) {
     held.turnTo(cell);
     copies(cell, strategy, held).forEach(this::emit);
-    for (Delivery delivery : deliveries(cell, strategy, held)) {
+    for (Delivery delivery : deliveries(cell, strategy, held, network)) {
       send(delivery, chooseSender(delivery));
     }
   }
@@ -81,15 +82,24 @@ final class Router {
   }
 
   /** What the hosts that lack a slice must be sent. */
-  static List<Delivery> deliveries(Cell cell, Strategy strategy, Held held) {
+  static List<Delivery> deliveries(Cell cell, Strategy strategy, Held held, Network network) {
     List<Integer> remote = held.receivers(cell, false);
     if (remote.isEmpty()) {
       return List.of();
     }
-    if (strategy != Strategy.SEND_RECV) {
-      Delivery whole = Delivery.toHosts(cell, remote);
-      return strategy == Strategy.SPLIT_BROADCAST ? whole.split() : List.of(whole);
-    }
+    return switch (strategy) {
+      case SEND_RECV -> toDevices(cell, remote);
+      case LOCAL_ALL_GATHER ->
+          remote.stream()
+              .flatMap(host -> Delivery.toHosts(cell, List.of(host)).localPieces().stream())
+              .toList();
+      case GLOBAL_ALL_GATHER -> Delivery.toHosts(cell, remote).ringPieces(network);
+      case SPLIT_BROADCAST -> Delivery.toHosts(cell, remote).split();
+      case BROADCAST, AUTO -> List.of(Delivery.toHosts(cell, remote));
+    };
+  }
+
+  private static List<Delivery> toDevices(Cell cell, List<Integer> remote) {
     List<Delivery> deliveries = new ArrayList<>();
     for (int i : remote) {
       for (int device : cell.receivers().byHost().get(i)) {
@@ -108,6 +118,13 @@ final class Router {
 
   private void send(Delivery delivery, int from) {
     Cell cell = delivery.cell();
+    if (delivery.ring() > 0) {
+      for (Route hop : rings.add(Piece.whole(delivery, from))) {
+        spend(hop.hosts().getFirst(), hop.bytes());
+        emit(hop);
+      }
+      return;
+    }
     spend(cell.holders().hosts().get(from), delivery.bytes());
     List<Integer> chain = new ArrayList<>(delivery.hosts());
     if (order != Order.NAIVE) {
@@ -124,7 +141,8 @@ final class Router {
             delivery.bytes(),
             cell.holders().first(from),
             delivery.receivers(),
-            List.copyOf(chain)));
+            List.copyOf(chain),
+            null));
   }
 
   /** Position of the sending host among the holders. */

@@ -11,6 +11,10 @@ public enum Strategy {
   AUTO("auto"),
   /** One message to each receiving device. */
   SEND_RECV("send_recv"),
+  /** Each receiving host gets a slice once, in one piece for each of its receiving devices. */
+  LOCAL_ALL_GATHER("local_all_gather"),
+  /** Each receiving host gets another piece of a slice; then they send the pieces round a ring. */
+  GLOBAL_ALL_GATHER("global_all_gather"),
   /** One pipelined chain through the receiving hosts. */
   BROADCAST("broadcast"),
   /** Each slice in as many parts as hosts hold it, each part a chain of its own. */

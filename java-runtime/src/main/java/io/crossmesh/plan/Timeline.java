@@ -3,6 +3,7 @@ package io.crossmesh.plan;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -12,7 +13,9 @@ import java.util.Map;
  * is free: the NIC that sends, the NIC that receives, and the shared limits between them. A chunk
  * occupies each of them for its bytes over their bandwidth and lands a latency later; only then may
  * the next host forward it. Between two hosts a window of chunks is in flight at most, as in the
- * transfer engine, so a latency is paid only where it exceeds the time of a window.
+ * transfer engine, so a latency is paid only where it exceeds the time of a window. A move whose
+ * route begins where an earlier one brings its slice ({@link Forwarding}) has no chunk ready before
+ * all of the slice has landed there.
  *
  * <p>Chunks are events, so their number is bounded: of plans with more than {@value #MAX_EVENTS}
  * chunk hops, runs of neighbouring chunks of a move are taken as one.
@@ -28,6 +31,7 @@ final class Timeline {
 
   private final Network network;
   private final List<Move> moves;
+  private final int[] sources;
 
   /** Chunks that count as one event. */
   private final long run;
@@ -42,6 +46,11 @@ final class Timeline {
   private final int[] sent;
   private final int[] available;
   private final int[] grains;
+
+  /** The first stage that waits until a stage has landed whole, and the next that does. */
+  private final int[] waiting;
+
+  private final int[] nextWaiting;
 
   private final List<Pair> pairs = new ArrayList<>();
   private final List<List<Pair>> pairsOfResource = new ArrayList<>();
@@ -69,8 +78,9 @@ final class Timeline {
     }
   }
 
-  private Timeline(List<Move> moves, Network network) {
+  private Timeline(List<Move> moves, int[] sources, Network network) {
     this.moves = moves;
+    this.sources = sources;
     this.network = network;
     int stages = 0;
     double hops = 0;
@@ -86,6 +96,9 @@ final class Timeline {
     sent = new int[stages];
     available = new int[stages];
     grains = new int[stages];
+    waiting = new int[stages];
+    nextWaiting = new int[stages];
+    Arrays.fill(waiting, -1);
     busy = new boolean[network.resources()];
     countedAt = new int[busy.length];
     for (int r = 0; r < busy.length; r++) {
@@ -102,12 +115,33 @@ final class Timeline {
     for (Route route : routes) {
       moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
     }
-    return predict(moves, network);
+    return predict(moves, sources(routes), network);
+  }
+
+  private static int[] sources(List<Route> routes) {
+    int[] sources = new int[routes.size()];
+    Arrays.fill(sources, Forwarding.NONE);
+    if (routes.stream().allMatch(route -> route.after() == null)) {
+      return sources;
+    }
+    Map<Route, Integer> numbers = new IdentityHashMap<>();
+    for (int r = 0; r < sources.length; r++) {
+      Route after = routes.get(r).after();
+      if (after != null) {
+        sources[r] = numbers.getOrDefault(after, Forwarding.NONE);
+      }
+      numbers.put(routes.get(r), r);
+    }
+    return sources;
   }
 
   /** The same moves with their predicted times. Copies inside a host are free: 0 to 0. */
   static List<Move> predict(List<Move> moves, Network network) {
-    Timeline timeline = new Timeline(moves, network);
+    return predict(moves, Forwarding.sources(moves), network);
+  }
+
+  private static List<Move> predict(List<Move> moves, int[] sources, Network network) {
+    Timeline timeline = new Timeline(moves, sources, network);
     timeline.load();
     timeline.simulate();
     List<Move> timed = new ArrayList<>(moves.size());
@@ -119,9 +153,11 @@ final class Timeline {
 
   private void load() {
     Map<Long, Pair> byHosts = new HashMap<>();
+    int[] firstStages = new int[moves.size()];
     int stage = 0;
     for (int m = 0; m < moves.size(); m++) {
       Move move = moves.get(m);
+      firstStages[m] = stage;
       int count = (int) Math.ceilDiv(move.chunks(), run);
       for (int hop = 0; hop + 1 < move.route().size(); hop++) {
         int from = network.id(move.route().get(hop));
@@ -131,9 +167,14 @@ final class Timeline {
         moveOf[stage] = m;
         pairOf[stage] = pair.id;
         grains[stage] = count;
-        if (hop == 0) {
+        if (hop == 0 && sources[m] == Forwarding.NONE) {
           available[stage] = count;
           makeReady(stage);
+        } else if (hop == 0) {
+          int at = moves.get(sources[m]).route().indexOf(move.route().getFirst());
+          int landing = firstStages[sources[m]] + at - 1;
+          nextWaiting[stage] = waiting[landing];
+          waiting[landing] = stage;
         }
         stage++;
       }
@@ -257,14 +298,20 @@ final class Timeline {
     Pair pair = pairs.get(pairOf[stage]);
     pair.inFlight--;
     touch(pair);
-    int next = stage + 1;
-    if (next < moveOf.length && moveOf[next] == move) {
-      available[next]++;
-      if (available[next] == sent[next] + 1) {
-        makeReady(next);
+    int relay = stage + 1;
+    if (relay < moveOf.length && moveOf[relay] == move) {
+      available[relay]++;
+      if (available[relay] == sent[relay] + 1) {
+        makeReady(relay);
       }
     } else if (landed[stage] == grains[stage]) {
       end[move] = now;
+    }
+    if (landed[stage] == grains[stage]) {
+      for (int next = waiting[stage]; next >= 0; next = nextWaiting[next]) {
+        available[next] = grains[next];
+        makeReady(next);
+      }
     }
   }
 }

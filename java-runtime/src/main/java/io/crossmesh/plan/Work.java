@@ -14,12 +14,16 @@ record Work(List<Route> copies, List<Delivery> deliveries) {
     Held held = new Held(network);
     List<Route> copies = new ArrayList<>();
     List<Delivery> deliveries = new ArrayList<>();
+    int moves = 0;
     for (Cell cell : cells) {
       Strategy strategy = chosen.get(cell.task().tensor()).strategy();
       held.turnTo(cell);
       copies.addAll(Router.copies(cell, strategy, held));
-      deliveries.addAll(Router.deliveries(cell, strategy, held));
-      Router.checkCount(copies.size() + deliveries.size());
+      for (Delivery delivery : Router.deliveries(cell, strategy, held, network)) {
+        deliveries.add(delivery);
+        moves += delivery.ring() > 0 ? delivery.hosts().size() : 1;
+      }
+      Router.checkCount(copies.size() + moves);
     }
     return new Work(copies, deliveries);
   }

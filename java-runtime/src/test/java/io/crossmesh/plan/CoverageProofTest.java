@@ -126,6 +126,41 @@ class CoverageProofTest {
     refused(new Move(0, slice, 64, 64, Double.NaN, 1, 0, to, route), "times");
   }
 
+  /** All of 'w' from a to c, from where it is forwarded to d. */
+  private static Optional<String> ringFault(Move first, Move second) {
+    Sharding src = Sharding.parse(Mesh.ofHosts(List.of(2), List.of("a", "b")), "R R");
+    Sharding dst = Sharding.parse(Mesh.ofHosts(List.of(2), List.of("c", "d")), "R R");
+    TensorReshard all = new TensorReshard(RESHARD.tensor(), src, dst);
+    return CoverageProof.fault(List.of(all), List.of(first, second));
+  }
+
+  private static Move whole(double start, int sender, int receiver, String... route) {
+    return new Move(
+        0, box(0, 8, 0, 8), 256, 256, start, start + 1, sender, List.of(receiver), List.of(route));
+  }
+
+  @Test
+  void aHostForwardsWhatAnEarlierMoveBrings() {
+    Move first = whole(0, 0, 0, "a", "c");
+    assertThat(ringFault(first, whole(1, 0, 1, "c", "d"))).isEmpty();
+    assertThat(ringFault(whole(1, 0, 1, "c", "d"), first))
+        .hasValueSatisfying(text -> assertThat(text).contains("nor where an earlier move"));
+    assertThat(ringFault(first, whole(1, 1, 1, "c", "d")))
+        .hasValueSatisfying(text -> assertThat(text).contains("nor where an earlier move"));
+    assertThat(ringFault(first, whole(0.5, 0, 1, "c", "d")))
+        .hasValueSatisfying(text -> assertThat(text).contains("starts before"));
+    assertThat(ringFault(first, whole(1, 0, 1, "d", "c")))
+        .hasValueSatisfying(text -> assertThat(text).contains("nor where an earlier move"));
+    assertThat(ringFault(first, whole(1, 0, 1, "c", "a")))
+        .hasValueSatisfying(text -> assertThat(text).contains("back to the sender"));
+    assertThat(ringFault(first, whole(1, 0, 0, "c")))
+        .hasValueSatisfying(text -> assertThat(text).contains("not the sender's"));
+    Move half = whole(1, 0, 1, "c", "d");
+    Move otherBox = new Move(0, box(0, 4, 0, 8), 128, 128, 1, 2, 0, half.receivers(), half.route());
+    assertThat(ringFault(first, otherBox))
+        .hasValueSatisfying(text -> assertThat(text).contains("nor where an earlier move"));
+  }
+
   @Test
   void theFiveBoxPinwheelThatNoPlaneSplitsIsAccepted() {
     List<Box> pinwheel =

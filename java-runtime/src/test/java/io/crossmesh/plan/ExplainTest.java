@@ -18,9 +18,6 @@ class ExplainTest {
   @MethodSource("all")
   void everyPublishedCaseIsExplained(Case row) {
     String strategy = row.row().getOrDefault("strategy", "auto");
-    if (strategy.equals("local_all_gather")) {
-      strategy = "broadcast";
-    }
     Plan plan = Planner.plan(row.request(Strategy.parse(strategy), Order.SIZE));
     assertThat(plan.explain())
         .contains(plan.tasks().size() + " unit tasks", "lower bound", "gap", "strategy", "route")

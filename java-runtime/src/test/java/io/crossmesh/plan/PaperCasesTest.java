@@ -42,11 +42,7 @@ class PaperCasesTest {
   @ParameterizedTest
   @MethodSource("alpa")
   void alpaRowsCrossTheNicWithTheBytesNeededAndNoMore(Case row) {
-    String strategy = row.get("strategy");
-    // Not available yet; a chain delivers the same tiles.
-    Strategy using =
-        strategy.equals("local_all_gather") ? Strategy.BROADCAST : Strategy.parse(strategy);
-    Plan plan = Planner.plan(row.request(using, Order.SIZE));
+    Plan plan = Planner.plan(row.request(Strategy.parse(row.get("strategy")), Order.SIZE));
     long received = plan.bytesReceived().values().stream().mapToLong(Long::longValue).sum();
     Plan chains = Planner.plan(row.request(Strategy.BROADCAST, Order.SIZE));
     assertThat(received)

@@ -30,17 +30,21 @@ final class RandomLayouts {
   }
 
   static PlanRequest request(long seed, Order order) {
-    return new RandomLayouts(seed).request(order);
+    return request(seed, Strategy.AUTO, order);
   }
 
-  private PlanRequest request(Order order) {
+  static PlanRequest request(long seed, Strategy strategy, Order order) {
+    return new RandomLayouts(seed).request(strategy, order);
+  }
+
+  private PlanRequest request(Strategy strategy, Order order) {
     Mesh src = mesh("s");
     Mesh dst = mesh("d");
     int rank = 1 + random.nextInt(4);
     TensorSpec tensor = new TensorSpec("", shape(rank), DType.of("float32"));
     TensorReshard reshard = new TensorReshard(tensor, sharding(src, rank), sharding(dst, rank));
     Topology topology = Topology.uniform(PlanRequest.hosts(List.of(reshard)), BANDWIDTH, 0, 1);
-    return new PlanRequest(List.of(reshard), topology, Strategy.AUTO, order);
+    return new PlanRequest(List.of(reshard), topology, strategy, order);
   }
 
   private Mesh mesh(String prefix) {

@@ -96,7 +96,8 @@ class StrategyTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"send_recv", "broadcast"})
+  @ValueSource(
+      strings = {"send_recv", "local_all_gather", "global_all_gather", "broadcast", "auto"})
   void whatAHostHoldsIsCopiedThereWithoutANic(String strategy) {
     Mesh dst = Mesh.ofHosts(List.of(2, 2), List.of("b", "c"));
     Plan plan = plan(Strategy.parse(strategy), Order.SIZE, SRC, "R", dst, "R", 4L);
@@ -209,13 +210,14 @@ class StrategyTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"local_all_gather", "Broadcast", "", "best"})
+  @ValueSource(strings = {"all_gather", "Broadcast", "", "best"})
   void otherNamesAreRefusedWithWhatIsAvailable(String name) {
     assertThatThrownBy(() -> Strategy.parse(name))
         .isInstanceOfSatisfying(
             CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.LAYOUT))
         .hasMessageContaining("'" + name + "'")
-        .hasMessageContaining("auto, send_recv, broadcast, split_broadcast");
+        .hasMessageContaining(
+            "auto, send_recv, local_all_gather, global_all_gather, broadcast, split_broadcast");
     assertThatThrownBy(() -> Order.parse(name))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining("naive, size, search, greedy, optimal");
