@@ -3,7 +3,6 @@ package io.crossmesh.plan;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Puts the routes of slices that go round a ring in order: each piece to its first host as soon as
@@ -11,7 +10,7 @@ import java.util.Map;
  * each of which every host passes on the piece that it got in the round before.
  */
 final class Rings {
-  private final Map<Cell, List<List<Route>>> begun = new IdentityHashMap<>();
+  private final IdentityHashMap<Cell, List<List<Route>>> begun = new IdentityHashMap<>();
 
   /** The routes that follow when a piece is sent. */
   List<Route> add(Piece piece) {

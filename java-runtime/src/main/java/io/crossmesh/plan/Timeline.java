@@ -124,7 +124,7 @@ final class Timeline {
     if (routes.stream().allMatch(route -> route.after() == null)) {
       return sources;
     }
-    Map<Route, Integer> numbers = new IdentityHashMap<>();
+    IdentityHashMap<Route, Integer> numbers = new IdentityHashMap<>();
     for (int r = 0; r < sources.length; r++) {
       Route after = routes.get(r).after();
       if (after != null) {

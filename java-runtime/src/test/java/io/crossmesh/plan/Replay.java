@@ -83,7 +83,7 @@ final class Replay {
   /** The first move before one that forwards a slice which brings that slice to its first host. */
   private @Nullable Move sourceOf(Move forward) {
     for (Move move : plan.moves()) {
-      if (move == forward) {
+      if (move.equals(forward)) {
         return null;
       }
       if (move.tensor() == forward.tensor()
@@ -220,7 +220,7 @@ final class Replay {
     }
     Move source = sourceOf(move);
     for (Hop hop : hops) {
-      if (hop.move == source && hop.to.equals(begins)) {
+      if (hop.move.equals(source) && hop.to.equals(begins)) {
         return hop;
       }
     }
