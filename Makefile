@@ -3,8 +3,9 @@
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
 #   make bench   the link beside ucx_perftest; start, memory, planning, opening
+#   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench wheel venv clean
+.PHONY: demo test test-java test-python lint format bench lab wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -52,6 +53,9 @@ bench: venv
 	$(BIN)/crossmesh bench link --transport shm
 	$(BIN)/python benchmarks/costs.py
 
+lab: venv
+	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots
+
 wheel: $(WHEEL)
 
 venv: $(INSTALLED)
@@ -70,7 +74,7 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): $(WHEEL)
-	$(BIN)/python -m pip install --quiet "$(WHEEL)[jax,ucx,dev]"
+	$(BIN)/python -m pip install --quiet "$(WHEEL)[jax,ucx,dev,lab]"
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall "$(WHEEL)"
 	touch $@
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from .errors import LabError
 from .network import Network
 
 START_SECONDS_MAX = 60.0
+LOOK_SECONDS = 0.25
 END_SECONDS_MAX = 8.0
 IPERF_SECONDS = 2
 CROSSINGS = 3
@@ -62,15 +64,20 @@ class Trainer:
         except OSError:
             raise LabError(f"The trainer of {self.host} is gone{tail(self._log)}") from None
 
-    def answer(self, timeout: float) -> dict[str, Any]:
-        """The next answer.
+    def answer(self, timeout: float, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """The next answer; `meanwhile` is called now and then, and may raise.
 
         **Raises:** `LabError` if the process is gone, does not answer in time, or answers with an error.
         """
-        try:
-            line = self._answers.get(timeout=timeout)
-        except queue.Empty:
-            raise LabError(f"The trainer of {self.host} did not answer within {timeout:g} s.") from None
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = self._answers.get(timeout=LOOK_SECONDS)
+                break
+            except queue.Empty:
+                meanwhile()
+                if time.monotonic() > deadline:
+                    raise LabError(f"The trainer of {self.host} did not answer within {timeout:g} s.") from None
         if not line:
             raise LabError(f"The trainer of {self.host} is gone{tail(self._log)}")
         answer: dict[str, Any] = json.loads(line)
@@ -177,13 +184,13 @@ class Hosts:
         **Raises:** `LabError` as `Trainer.answer`, or naming an agent that has ended, which explains the rest.
         """
         try:
-            return {host: self.trainers[host].answer(timeout) for host in hosts}
+            return {host: self.trainers[host].answer(timeout, self.check) for host in hosts}
         except LabError as error:
             try:
                 self.check()
             except LabError as cause:
-                raise LabError(f"{cause}\n{error}") from None
-            raise
+                raise cause from None
+            raise error from None
 
     def ask(self, hosts: list[str], request: dict[str, Any]) -> None:
         """The same request to several trainers."""
