@@ -69,6 +69,7 @@ final class ChannelMemory implements AutoCloseable {
     long most = 0;
     List<HostMove> moves = new ArrayList<>(plan.origins());
     moves.addAll(plan.incoming());
+    plan.branches().forEach(branch -> moves.add(branch.move()));
     for (HostMove move : moves) {
       if (linkOf.applyAsLong(move) == link && !place.of(move).contiguous()) {
         most = Math.max(most, move.chunkBytesMax());

@@ -5,8 +5,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A move as one host sees it. The host originates it when {@link #stager()} is set, receives it
- * when {@link #target()} is, forwards it when {@link #next()} is set without a stager; a stager and
- * a target without a next host are a copy inside the host.
+ * when {@link #target()} is, forwards it when {@link #next()} is set without a stager (and without
+ * a host before, when another move has brought it); a stager and a target without a next host are a
+ * copy inside the host.
  */
 final class HostMove {
   /** No stager, or no host before or after this one. */

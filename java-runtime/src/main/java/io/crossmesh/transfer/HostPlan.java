@@ -5,6 +5,7 @@ import io.crossmesh.CrossmeshException;
 import io.crossmesh.memory.TileLayout;
 import io.crossmesh.mesh.Box;
 import io.crossmesh.mesh.Sharding;
+import io.crossmesh.plan.Forwarding;
 import io.crossmesh.plan.Move;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.TensorReshard;
@@ -31,12 +32,21 @@ final class HostPlan {
   private final List<HostMove> origins = new ArrayList<>();
   private final List<HostMove> locals = new ArrayList<>();
   private final List<HostMove> incoming = new ArrayList<>();
+  private final List<Branch> branches = new ArrayList<>();
   private final @Nullable HostMove[] incomingByMove;
   private final Map<Integer, Integer> stagerOf = new HashMap<>();
   private final Set<String> reached = new TreeSet<>();
   private final int[] movesStaged;
   private long landingChunks;
-  private int forwards;
+  private int relays;
+
+  /**
+   * A move that begins here with what another move has landed.
+   *
+   * @param move what is sent; it lies in the landing set
+   * @param brought the incoming move that brings it, whole before it is sent
+   */
+  record Branch(HostMove move, HostMove brought) {}
 
   /**
    * @param stagers the devices of each source participant of this host
@@ -54,14 +64,21 @@ final class HostPlan {
       }
     }
     for (Move move : plan.moves()) {
-      if (move.route().getFirst().equals(host)) {
-        TensorReshard tensor = tensor(move);
-        staging.get(stager(move)).add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
+      if (tensor(move).src().mesh().hostOf(move.sender()).equals(host)) {
+        // Those that other hosts forward too: what is sent must find room all the way.
+        reached.addAll(move.local() ? move.route() : move.route().subList(1, move.route().size()));
+        if (move.route().getFirst().equals(host)) {
+          stage(move);
+        }
       }
     }
+    int[] sources = Forwarding.sources(plan.moves());
     for (int i = 0; i < plan.moves().size(); i++) {
-      if (plan.moves().get(i).route().contains(host)) {
-        place(i, plan.moves().get(i));
+      Move move = plan.moves().get(i);
+      if (sources[i] != Forwarding.NONE && move.route().getFirst().equals(host)) {
+        branch(i, move, sources[i]);
+      } else if (move.route().contains(host)) {
+        place(i, move);
       }
     }
   }
@@ -76,6 +93,11 @@ final class HostPlan {
         }
       }
     }
+  }
+
+  private void stage(Move move) {
+    TensorReshard tensor = tensor(move);
+    staging.get(stager(move)).add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
   }
 
   private int stager(Move move) {
@@ -96,7 +118,6 @@ final class HostPlan {
       Box tile = tensor.src().tile(tensor.tensor().shape(), move.sender());
       long offset = staging.get(stager).offset(move.tensor(), tile);
       source = new TilePlace(offset, layout(move, tile));
-      reached.addAll(move.local() ? move.route() : move.route().subList(1, move.route().size()));
     }
     TilePlace target = position > 0 || move.local() ? target(move) : null;
     int previous = position == 0 ? HostMove.NONE : index(upstream, move.route().get(position - 1));
@@ -112,10 +133,23 @@ final class HostPlan {
       incomingByMove[index] = placed;
     }
     landingChunks += target == null ? 0 : placed.chunks();
-    forwards += position > 0 && next != HostMove.NONE ? 1 : 0;
+    relays += position > 0 && next != HostMove.NONE ? 1 : 0;
     if (stager != HostMove.NONE) {
       movesStaged[stager]++;
     }
+  }
+
+  private void branch(int index, Move move, int source) {
+    HostMove brought = incomingByMove[source];
+    if (brought == null) {
+      throw broken(move, "what it forwards does not land here");
+    }
+    int next = index(downstream, move.route().get(1));
+    int ordinal = branches.size();
+    HostMove placed =
+        new HostMove(
+            index, ordinal, move, HostMove.NONE, null, brought.target(), HostMove.NONE, next);
+    branches.add(new Branch(placed, brought));
   }
 
   private TilePlace target(Move move) {
@@ -196,6 +230,11 @@ final class HostPlan {
     return incoming;
   }
 
+  /** Moves that begin here with what has landed here, in the plan's order. */
+  List<Branch> branches() {
+    return branches;
+  }
+
   /** The incoming move with this index in the plan, if it is one. */
   @Nullable HostMove incoming(int move) {
     return move < incomingByMove.length ? incomingByMove[move] : null;
@@ -206,9 +245,9 @@ final class HostPlan {
     return landingChunks;
   }
 
-  /** Moves that this host forwards. */
+  /** Moves that this host sends from its landing set. */
   int forwards() {
-    return forwards;
+    return relays + branches.size();
   }
 
   /** Moves that read what a source participant stages. */
@@ -216,7 +255,7 @@ final class HostPlan {
     return movesStaged[stager];
   }
 
-  /** Destination hosts on the routes of moves that begin here. */
+  /** Destination hosts that get what is staged here, whoever forwards it. */
   Set<String> reached() {
     return reached;
   }

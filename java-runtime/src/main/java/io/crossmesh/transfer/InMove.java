@@ -1,6 +1,8 @@
 package io.crossmesh.transfer;
 
+import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** One incoming move of one step: which chunks have been seen and which are there. */
@@ -9,12 +11,15 @@ final class InMove {
   private final BitSet seen;
   private final BitSet landed;
   private final @Nullable OutMove forward;
+  private final List<OutMove> branches = new ArrayList<>();
+  private int left;
 
   InMove(HostMove move, BitSet landed, @Nullable OutMove forward) {
     this.move = move;
     this.seen = new BitSet(move.chunks());
     this.landed = landed;
     this.forward = forward;
+    this.left = move.chunks();
   }
 
   HostMove move() {
@@ -32,6 +37,22 @@ final class InMove {
 
   void land(int chunk) {
     landed.set(chunk);
+    left--;
+  }
+
+  /** Whether all chunks are there. */
+  boolean whole() {
+    return left == 0;
+  }
+
+  /** Adds a move that sends the slice on when it is whole. */
+  void add(OutMove branch) {
+    branches.add(branch);
+  }
+
+  /** Moves that send the slice on when it is whole. */
+  List<OutMove> branches() {
+    return branches;
   }
 
   /** The same move on its way to the next host, if this host forwards it. */

@@ -5,7 +5,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One move of one step on its way to the next host, sent in order of its chunks. That of a relay
- * has only the chunks that have landed.
+ * has only the chunks that have landed; one that begins where another ends, none until all have.
  */
 final class OutMove implements Comparable<OutMove> {
   /** Who is told what becomes of the chunks; it keeps the set's memory until none is in flight. */
@@ -61,6 +61,13 @@ final class OutMove implements Comparable<OutMove> {
   /** Whether the next chunk can be sent. */
   boolean ready() {
     return next < move.chunks() && (landed == null || landed.get(next));
+  }
+
+  /** All chunks are there. */
+  void landWhole() {
+    if (landed != null) {
+      landed.set(0, move.chunks());
+    }
   }
 
   int takeNext() {

@@ -171,6 +171,11 @@ final class SinkSteps {
               : new OutMove(step, step.step(), move, set.memory(), landed);
       moves[move.ordinal()] = new InMove(move, landed, forward);
     }
+    for (HostPlan.Branch branch : plan.branches()) {
+      BitSet none = new BitSet(branch.move().chunks());
+      OutMove out = new OutMove(step, step.step(), branch.move(), set.memory(), none);
+      moves[branch.brought().ordinal()].add(out);
+    }
     return moves;
   }
 
@@ -225,6 +230,12 @@ final class SinkSteps {
     OutMove forward = in.forward();
     if (forward != null) {
       links.get(in.move().next()).offer(forward);
+    }
+    if (in.whole()) {
+      for (OutMove branch : in.branches()) {
+        branch.landWhole();
+        links.get(branch.move().next()).offer(branch);
+      }
     }
     step.chunkLanded();
     whole(step);

@@ -6,6 +6,7 @@ import io.crossmesh.mesh.Mesh;
 import io.crossmesh.mesh.Sharding;
 import io.crossmesh.mesh.TensorSpec;
 import io.crossmesh.plan.Move;
+import io.crossmesh.plan.Order;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.PlanRequest;
 import io.crossmesh.plan.Planner;
@@ -90,7 +91,11 @@ public final class Cases {
   }
 
   /** Both sides of a random channel. */
-  public record Pair(List<TensorSide> src, List<TensorSide> dst, Optional<Strategy> strategy) {
+  public record Pair(
+      List<TensorSide> src,
+      List<TensorSide> dst,
+      Optional<Strategy> strategy,
+      Optional<Order> order) {
     /** The mesh of a side. */
     public Mesh mesh(Side side) {
       return (side == Side.SRC ? src : dst).getFirst().layout().mesh();
@@ -118,13 +123,12 @@ public final class Cases {
       src.add(new TensorSide(spec, layout(dice, from, rank)));
       dst.add(new TensorSide(spec, layout(dice, to, rank)));
     }
-    Optional<Strategy> strategy =
-        switch (dice.nextInt(3)) {
-          case 0 -> Optional.of(Strategy.SEND_RECV);
-          case 1 -> Optional.of(Strategy.BROADCAST);
-          default -> Optional.empty();
-        };
-    return new Pair(src, dst, strategy);
+    return new Pair(src, dst, oneOf(dice, Strategy.values()), oneOf(dice, Order.values()));
+  }
+
+  private static <T> Optional<T> oneOf(Random dice, T[] values) {
+    int n = dice.nextInt(values.length + 1);
+    return n == values.length ? Optional.empty() : Optional.of(values[n]);
   }
 
   private static Mesh mesh(Random dice, List<String> hosts) {

@@ -120,7 +120,7 @@ public final class Scenario {
             depth,
             storm ? SECOND : 1000 * SECOND,
             side == Side.SRC ? pair.strategy() : Optional.empty(),
-            Optional.empty(),
+            side == Side.SRC ? pair.order() : Optional.empty(),
             Optional.empty(),
             "process of " + host);
     SimProcess process = cluster.host(host).open(request).keep(dice.nextInt(7));
