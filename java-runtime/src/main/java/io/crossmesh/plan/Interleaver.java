@@ -18,11 +18,11 @@ import java.util.Map;
  *
  * <p>What goes round a ring is a move of its own for each hop, so its place in the order is that of
  * its start; senders come before it, as all hosts wait for them.
+ *
+ * <p>In the joint {@link Manner} a chain starts only where each of its receivers is free by the
+ * time its first chunk gets there, and its receivers are kept for it until then.
  */
 final class Interleaver {
-  /** A NIC direction is critical when so many of the longest pieces more would make it the last. */
-  private static final double SLACK_PIECES = 1.5;
-
   /** Times closer than this ratio are one instant: sums of the same terms in another order. */
   private static final double SAME = 1 + 1e-12;
 
@@ -30,6 +30,7 @@ final class Interleaver {
 
   private final Network network;
   private final double chunkBytes;
+  private final Manner manner;
   private final List<Lane> lanes = new ArrayList<>();
   private final List<Relay> relays = new ArrayList<>();
   private final TimeHeap waiting = new TimeHeap();
@@ -47,19 +48,28 @@ final class Interleaver {
   private final double[] remaining;
 
   private final boolean[] busy;
+  private final double[] busyUntil;
+
+  /** Hosts that a chain on its way will reach. */
+  private final boolean[] awaits;
+
   private final RelayRate relayRate = new RelayRate();
   private double slack;
 
-  private Interleaver(Network network, double chunkBytes) {
+  private Interleaver(Network network, double chunkBytes, Manner manner) {
     this.network = network;
+    this.manner = manner;
     this.chunkBytes = chunkBytes;
     remaining = new double[2 * network.size()];
     busy = new boolean[network.resources()];
+    busyUntil = new double[busy.length];
+    awaits = new boolean[network.size()];
   }
 
   /** The routes of the pieces, in the order in which they should start. */
-  static List<Route> order(List<Piece> pieces, double chunkBytes, Network network) {
-    Interleaver interleaver = new Interleaver(network, chunkBytes);
+  static List<Route> order(
+      List<Piece> pieces, double chunkBytes, Network network, Manner manner) {
+    Interleaver interleaver = new Interleaver(network, chunkBytes, manner);
     interleaver.load(pieces);
     interleaver.run();
     return interleaver.routes;
@@ -86,7 +96,7 @@ final class Interleaver {
       }
       countSent(piece, 1);
     }
-    slack = SLACK_PIECES * longest;
+    slack = manner.slackPieces() * longest;
   }
 
   /** Which receiver is the last of the chain, and relays nothing, is open: each is as likely. */
@@ -130,7 +140,7 @@ final class Interleaver {
       }
     }
     blocked.forEach(number -> waiting.add(relays.get(number).position, number));
-    for (Start start : new SlotMatching(network.size(), starts(), relayRate, chunkBytes).choose()) {
+    for (Start start : choose(starts(now))) {
       if (network.isFree(busy, start.from(), start.to())) {
         start(start.lane(), start.position(), now);
       }
@@ -146,7 +156,13 @@ final class Interleaver {
     }
   }
 
-  private List<Start> starts() {
+  private List<Start> choose(List<Start> starts) {
+    return manner.joint()
+        ? new JointMatching(network.size(), starts, relayRate, chunkBytes).choose()
+        : new SlotMatching(network.size(), starts, relayRate, chunkBytes).choose();
+  }
+
+  private List<Start> starts(double now) {
     double threshold = -slack;
     for (double seconds : remaining) {
       threshold = Math.max(threshold, seconds - slack);
@@ -170,7 +186,8 @@ final class Interleaver {
         int host = firsts.get(i);
         // A chain serves its sender's side of a shared limit first, and passes the limit once.
         if (network.limits(lane.from(), host) == limits
-            && network.isFree(busy, lane.from(), host)) {
+            && network.isFree(busy, lane.from(), host)
+            && (!manner.joint() || lane.ring() || canFollow(lane, i, now))) {
           boolean toCritical = remaining[2 * host + 1] >= threshold;
           int critical = (fromCritical ? 2 : 0) + (toCritical ? 2 : any ? 1 : 0);
           double load = remaining[2 * host + 1];
@@ -179,6 +196,21 @@ final class Interleaver {
       }
     }
     return starts;
+  }
+
+  /** Whether all receivers of a chain are free by the time it reaches them. */
+  private boolean canFollow(Lane lane, int first, double now) {
+    List<Integer> to = lane.to();
+    double chunk = Math.min(chunkBytes, lane.next()) / network.bandwidth(lane.from());
+    double reached = now;
+    for (int hop = 0; hop < to.size(); hop++) {
+      int host = to.get((first + hop) % to.size());
+      if (awaits[host] || busyUntil[network.egress(host) + 1] > reached * SAME) {
+        return false;
+      }
+      reached += chunk + network.latency(host);
+    }
+    return true;
   }
 
   private void start(Lane lane, int position, double now) {
@@ -191,6 +223,9 @@ final class Interleaver {
     }
     Route route = piece.route(position, network);
     routes.add(route);
+    if (manner.joint()) {
+      lane.to().forEach(host -> awaits[host] = true);
+    }
     launch(route, routes.size() - 1, 0, now);
   }
 
@@ -205,6 +240,7 @@ final class Interleaver {
   }
 
   private void launch(Route route, int position, int hop, double now) {
+    awaits[route.hosts().get(hop + 1)] = false;
     double longest = occupy(route, hop, now);
     if (hop + 1 < route.hops()) {
       int from = route.hosts().get(hop);
@@ -226,6 +262,7 @@ final class Interleaver {
       double seconds = route.bytes() / network.rate(resource);
       longest = Math.max(longest, seconds);
       busy[resource] = true;
+      busyUntil[resource] = now + seconds;
       events.add(now + seconds, resource);
     }
     return longest;

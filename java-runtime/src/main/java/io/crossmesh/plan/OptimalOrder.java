@@ -33,7 +33,9 @@ import java.util.Map;
  * pieces end unevenly by less than one piece; and a relay may take a receiver at the wrong moment
  * ({@link RelayRate} keeps that rare). All shrink with the pieces. So pieces are made only as small
  * as needed: from whole slices down to 1/512 of what the busiest NIC carries, but not below one
- * chunk, until the predicted end is within {@value #NEAR} of the bound; else the best is taken.
+ * chunk, until the predicted end is within {@value #NEAR} of the bound; else the best is taken. One
+ * layout in a hundred is then still more than {@value #ENOUGH} above it, mostly because a relay finds
+ * its receiver taken: these are tried in each other {@link Manner}.
  */
 final class OptimalOrder {
   /** Pieces of the busiest NIC, tried in turn. */
@@ -42,15 +44,25 @@ final class OptimalOrder {
   /** Nearer to the bound than this ratio, smaller pieces are not tried. */
   private static final double NEAR = 0.0025;
 
+  /** Nearer to the bound than this ratio, no other manner is tried. */
+  private static final double ENOUGH = 0.005;
+
   /** Beyond this number of pieces, choosing each start with care takes too long. */
   private static final int MAX_PIECES = 1 << 14;
+
+  /** Beyond this number of pieces, only the usual manner is tried. */
+  private static final int MAX_PIECES_AGAIN = 1 << 12;
 
   private final List<Chosen> chosen;
   private final Network network;
   private final Work work;
   private final Shares shares;
+  private final double lowerBound;
+  private List<Move> best = List.of();
+  private double end = Double.POSITIVE_INFINITY;
 
-  private OptimalOrder(Work work, List<Chosen> chosen, Network network) {
+  private OptimalOrder(Work work, List<Chosen> chosen, Network network, double lowerBound) {
+    this.lowerBound = lowerBound;
     this.work = work;
     this.chosen = chosen;
     this.network = network;
@@ -68,32 +80,61 @@ final class OptimalOrder {
     if (work.deliveries().size() > MAX_PIECES) {
       return Timeline.predict(Router.route(cells, chosen, network, Order.SIZE), chosen, network);
     }
-    OptimalOrder order = new OptimalOrder(work, chosen, network);
-    List<Move> best = List.of();
-    double least = Double.POSITIVE_INFINITY;
+    return new OptimalOrder(work, chosen, network, lowerBound).best();
+  }
+
+  private List<Move> best() {
+    double enough = lowerBound * (1 + ENOUGH) + latency();
+    for (Manner manner : Manner.ALL) {
+      if (end <= enough || (manner != Manner.USUAL && isSingle())) {
+        break;
+      }
+      tryPieces(manner);
+    }
+    return best;
+  }
+
+  /** Pieces of one slice alone have no other order. */
+  private boolean isSingle() {
+    return work.deliveries().size() <= 1;
+  }
+
+  /** Seconds that the longest chain takes whatever its order. */
+  private double latency() {
+    double most = 0;
+    for (Delivery delivery : work.deliveries()) {
+      double slowest = 0;
+      for (int host : delivery.hosts()) {
+        slowest = Math.max(slowest, network.latency(host));
+      }
+      most = Math.max(most, slowest * delivery.hosts().size());
+    }
+    return most;
+  }
+
+  private void tryPieces(Manner manner) {
     int count = -1;
     for (int pieces : PIECES) {
-      List<Piece> cut = order.cut(lowerBound / pieces);
+      List<Piece> cut = cut(lowerBound / pieces);
       if (cut.size() == count) {
         continue;
       }
-      if (cut.size() > MAX_PIECES) {
+      if (cut.size() > (manner == Manner.USUAL ? MAX_PIECES : MAX_PIECES_AGAIN)) {
         break;
       }
       count = cut.size();
       List<Route> routes = new ArrayList<>(work.copies());
-      routes.addAll(Interleaver.order(cut, order.smallestChunk(), network));
+      routes.addAll(Interleaver.order(cut, smallestChunk(), network, manner));
       List<Move> moves = Timeline.predict(routes, chosen, network);
-      double end = moves.stream().mapToDouble(Move::end).max().orElse(0);
-      if (end < least) {
-        least = end;
+      double ends = moves.stream().mapToDouble(Move::end).max().orElse(0);
+      if (ends < end) {
+        end = ends;
         best = moves;
       }
       if (end <= lowerBound * (1 + NEAR)) {
         break;
       }
     }
-    return best;
   }
 
   private double smallestChunk() {
