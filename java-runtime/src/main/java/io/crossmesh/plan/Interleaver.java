@@ -67,8 +67,7 @@ final class Interleaver {
   }
 
   /** The routes of the pieces, in the order in which they should start. */
-  static List<Route> order(
-      List<Piece> pieces, double chunkBytes, Network network, Manner manner) {
+  static List<Route> order(List<Piece> pieces, double chunkBytes, Network network, Manner manner) {
     Interleaver interleaver = new Interleaver(network, chunkBytes, manner);
     interleaver.load(pieces);
     interleaver.run();

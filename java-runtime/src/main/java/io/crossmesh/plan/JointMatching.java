@@ -8,8 +8,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses what starts at one instant when chains start as a whole: at most one piece from each
- * sender, and no host in two chains. First greedily, by the preference of {@link SlotMatching}. Then, where a critical sender would idle, along augmenting paths on which lanes for the
- * same hosts change senders; they take no receiver from another lane.
+ * sender, and no host in two chains. First greedily, by the preference of {@link SlotMatching}.
+ * Then, where a critical sender would idle, along augmenting paths on which lanes for the same
+ * hosts change senders; they take no receiver from another lane.
  */
 final class JointMatching {
   private final List<Start> starts;
@@ -50,8 +51,7 @@ final class JointMatching {
     double relayed = 0;
     List<Start> left = starts;
     while (!left.isEmpty()) {
-      Start best =
-          Collections.min(left, preference(relayRate.ahead(started, relayed, chunkBytes)));
+      Start best = Collections.min(left, preference(relayRate.ahead(started, relayed, chunkBytes)));
       take(best);
       started += best.lane().next();
       relayed += (double) best.lane().next() * (best.lane().to().size() - 1);

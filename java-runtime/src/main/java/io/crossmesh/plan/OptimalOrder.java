@@ -34,8 +34,8 @@ import java.util.Map;
  * ({@link RelayRate} keeps that rare). All shrink with the pieces. So pieces are made only as small
  * as needed: from whole slices down to 1/512 of what the busiest NIC carries, but not below one
  * chunk, until the predicted end is within {@value #NEAR} of the bound; else the best is taken. One
- * layout in a hundred is then still more than {@value #ENOUGH} above it, mostly because a relay finds
- * its receiver taken: these are tried in each other {@link Manner}.
+ * layout in a hundred is then still more than {@value #ENOUGH} above it, mostly because a relay
+ * finds its receiver taken: these are tried in each other {@link Manner}.
  */
 final class OptimalOrder {
   /** Pieces of the busiest NIC, tried in turn. */

@@ -27,6 +27,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Timeout(value = 300, unit = TimeUnit.SECONDS)
 class OptimalOrderTest {
   private static final int LAYOUTS = 500;
+
+  /** Of the first 12,000, those that were hardest in some manner. */
+  private static final int[] HARD = {
+    1512, 1616, 1952, 2621, 3336, 3339, 5383, 5947, 7328, 7412, 7720, 8809, 9574, 9845, 11442
+  };
+
   private static final int PLANNED_TWICE = 25;
   private static final double GAP_MAX = 0.015;
   private static final double GAP_MEAN = 0.005;
@@ -62,20 +68,33 @@ class OptimalOrderTest {
   void randomLayoutsEndAtTheBound() {
     double sum = 0;
     for (int seed = 0; seed < LAYOUTS; seed++) {
-      PlanRequest request = RandomLayouts.request(seed, Order.OPTIMAL);
-      Plan plan = Planner.plan(request);
-      double gap = replayedGap(plan, RandomLayouts.BANDWIDTH);
-      assertThat(gap)
-          .as("seed %d: %s", seed, request.tensors().getFirst().describe())
-          .isBetween(0.0, GAP_MAX);
-      assertThat(plan.moves())
-          .allMatch(move -> move.chunkBytes() >= Math.min(move.bytes(), 64 << 10));
+      double gap = checkedGap(seed);
       sum += gap;
       if (seed % PLANNED_TWICE == 0) {
-        assertThat(Planner.plan(request)).as("seed %d", seed).isEqualTo(plan);
+        PlanRequest request = RandomLayouts.request(seed, Order.OPTIMAL);
+        assertThat(Planner.plan(request)).as("seed %d", seed).isEqualTo(Planner.plan(request));
       }
     }
     assertThat(sum / LAYOUTS).isLessThan(GAP_MEAN);
+  }
+
+  @Test
+  void layoutsThatLoadAllNicsAlikeEndAtTheBound() {
+    for (int seed : HARD) {
+      checkedGap(seed);
+    }
+  }
+
+  private static double checkedGap(int seed) {
+    PlanRequest request = RandomLayouts.request(seed, Order.OPTIMAL);
+    Plan plan = Planner.plan(request);
+    double gap = replayedGap(plan, RandomLayouts.BANDWIDTH);
+    assertThat(gap)
+        .as("seed %d: %s", seed, request.tensors().getFirst().describe())
+        .isBetween(0.0, GAP_MAX);
+    assertThat(plan.moves())
+        .allMatch(move -> move.chunkBytes() >= Math.min(move.bytes(), 64 << 10));
+    return gap;
   }
 
   @Test
