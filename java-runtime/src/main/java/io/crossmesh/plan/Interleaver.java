@@ -200,7 +200,7 @@ final class Interleaver {
   /** Whether all receivers of a chain are free by the time it reaches them. */
   private boolean canFollow(Lane lane, int first, double now) {
     List<Integer> to = lane.to();
-    double chunk = Math.min(chunkBytes, lane.next()) / network.bandwidth(lane.from());
+    double chunk = Math.min(chunkBytes, (double) lane.next()) / network.bandwidth(lane.from());
     double reached = now;
     for (int hop = 0; hop < to.size(); hop++) {
       int host = to.get((first + hop) % to.size());
