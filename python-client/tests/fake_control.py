@@ -204,4 +204,5 @@ class FakeControl:
     def plan_json(self, plan):
         raise AssertionError(plan)
 
-    plan_summary = plan_request = plan_moves = plan_tasks = plan_explain = plan_release = plan_json
+    plan_summary = plan_request = plan_moves = plan_tasks = plan_release = plan_json
+    plan_report = plan_compare = plan_timeline = plan_json

@@ -47,8 +47,10 @@ def test_failures_are_one_line(arguments, message, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["crossmesh", "plan", *arguments])
     with pytest.raises(SystemExit) as ended:
         _cli.main()
-    assert ended.value.code == 1
-    assert message in capsys.readouterr().err
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
 
 
 def test_doctor_says_what_is_missing(monkeypatch):

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
-from . import __version__
+from . import __version__, _explain
 from ._errors import CrossmeshError, LayoutError
 from ._mesh import Mesh
 from ._plan import Plan
 from ._plan import plan as make_plan
 from ._sharding import Sharding
-from ._topology import Topology
+from ._topology import BANDWIDTH, LATENCY, Topology
 
 app = typer.Typer(name="crossmesh", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks, each beside a reference measured in the same run.")
@@ -29,12 +29,13 @@ console = Console()
 
 
 def main() -> None:
-    """Run the command; failures of crossmesh are one line and exit status 1."""
+    """Run the command; failures are one line. Exit status 2 says that the input is wrong, 1 anything else."""
     try:
         app()
-    except CrossmeshError as error:
-        Console(stderr=True, soft_wrap=True).print(f"{type(error).__name__}: {error}", style="red", markup=False)
-        sys.exit(1)
+    except (CrossmeshError, ImportError, OSError) as error:
+        line = f"{type(error).__name__}: {error}"
+        Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
+        sys.exit(2 if isinstance(error, LayoutError) else 1)
 
 
 @app.callback(invoke_without_command=True)
@@ -55,12 +56,16 @@ def plan(
     ],
     shape: Annotated[str, typer.Option(help="The whole tensor, as in 1024x1024x512.")],
     dtype: Annotated[str, typer.Option(help="Its element type, as in int32 or bfloat16.")] = "float32",
-    bandwidth: Annotated[str, typer.Option(help="Of each host and direction.")] = "10Gbit/s",
-    latency: Annotated[float, typer.Option(help="Seconds.")] = 50e-6,
+    bandwidth: Annotated[str | None, typer.Option(help="Of each NIC and direction; without it 10Gbit/s.")] = None,
+    latency: Annotated[float | None, typer.Option(help="Seconds; without it 50e-6.")] = None,
+    nics: Annotated[int | None, typer.Option(help="NICs of each host; without it 1.")] = None,
+    topology: Annotated[Path | None, typer.Option(help="The network, as Topology.to_file writes it.")] = None,
     strategy: Annotated[str, typer.Option(help="auto, send_recv, broadcast or split_broadcast.")] = "auto",
     order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan.")] = False,
-    trace: Annotated[Path | None, typer.Option(help="Write the timeline for chrome://tracing.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Every strategy with every order beside it.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the timeline of each NIC (.png, .svg, .pdf).")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write the timeline for Perfetto or chrome://tracing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
 ) -> None:
     """Plan a transfer and say what moves, over which hosts, and how long it should take.
 
@@ -68,11 +73,38 @@ def plan(
     """
     source, destination = both_layouts(layouts)
     hosts = dict.fromkeys(source.mesh.hosts + destination.mesh.hosts)
-    topology = Topology.uniform(hosts, bandwidth, latency)
-    made: Plan = make_plan(sizes(shape), dtype, source, destination, topology=topology, strategy=strategy, order=order)
+    if topology is None:
+        network = Topology.uniform(
+            hosts,
+            BANDWIDTH if bandwidth is None else bandwidth,
+            LATENCY if latency is None else latency,
+            1 if nics is None else nics,
+        )
+    elif (bandwidth, latency, nics) == (None, None, None):
+        try:
+            network = Topology.from_file(topology)
+        except OSError as error:
+            raise LayoutError(f"Cannot read the topology {topology}: {error.strerror}.") from None
+    else:
+        raise LayoutError("--topology states the NICs of every host. Leave --bandwidth, --latency and --nics out.")
+    made: Plan = make_plan(sizes(shape), dtype, source, destination, topology=network, strategy=strategy, order=order)
     if trace is not None:
         made.trace(trace)
-    print(made.to_json() if as_json else made.explain())  # noqa: T201
+    if plot is not None:
+        made.plot(plot)
+    if as_json:
+        document = made.to_json()
+        print(json.dumps({"plan": json.loads(document)} | made._compare("all")) if compare else document)  # noqa: T201
+    else:
+        show(made._page("all" if compare else "cheap"))
+
+
+def show(page: RenderableType) -> None:
+    """Print a page: in the width of the terminal, or as `explain` gives it where there is none."""
+    if console.is_terminal:
+        console.print(page)
+    else:
+        print(_explain.text(page, int(os.environ.get("COLUMNS", _explain.WIDTH))), end="")  # noqa: T201
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -113,8 +113,14 @@ class PlanHolder(Protocol):
     def plan_json(self, plan: int) -> str:
         """The whole plan as a document."""
 
-    def plan_explain(self, plan: int) -> str:
-        """The plan in words."""
+    def plan_report(self, plan: int, rows: int) -> dict[str, Any]:
+        """The numbers of a page about the plan, at most so many rows of each table."""
+
+    def plan_compare(self, plan: int, extent: str) -> dict[str, Any]:
+        """Baselines beside the plan: `"cheap"` if they are quickly planned, `"some"`, or `"all"`."""
+
+    def plan_timeline(self, plan: int) -> dict[str, Any]:
+        """When each NIC is busy, and with which move, by prediction."""
 
     def plan_release(self, plan: int) -> None:
         """Forget a plan and its files."""
@@ -216,9 +222,17 @@ class Gateway:
         """See `PlanHolder`."""
         return str(self._call("planJson", plan))
 
-    def plan_explain(self, plan: int) -> str:
+    def plan_report(self, plan: int, rows: int) -> dict[str, Any]:
         """See `PlanHolder`."""
-        return str(self._call("planExplain", plan))
+        return dict(self._call("planReport", plan, rows))
+
+    def plan_compare(self, plan: int, extent: str) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planCompare", plan, extent))
+
+    def plan_timeline(self, plan: int) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planTimeline", plan))
 
     def plan_release(self, plan: int) -> None:
         """See `PlanHolder`."""

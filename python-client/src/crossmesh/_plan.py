@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-import html
 import json
 import queue
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from rich.console import RenderableType
+
+from . import _explain
 from ._boundary import Boundary, as_boundaries, needs, plan_request
 from ._control import PlanHolder
 from ._errors import AgentUnavailable, LayoutError
@@ -19,7 +21,10 @@ from ._planner import planner
 from ._rows import Rows
 from ._sharding import Box
 from ._spec import TensorSpec
+from ._timeline import trace_text
 from ._topology import Topology
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +176,28 @@ class Plan:
 
         return Rows(self._ask(lambda holder, number: holder.plan_moves(number)), make)
 
-    def explain(self) -> str:
-        """The plan in words: layouts, bytes over each NIC, strategies, predicted time against the bound."""
-        return self._ask(lambda holder, number: holder.plan_explain(number))
+    def explain(self, *, compare: bool | None = None, width: int = _explain.WIDTH) -> str:
+        """The plan as a page of tables, for `print`.
+
+        Tensors and layouts, why each strategy was chosen, bytes and busy time of each host, unit tasks, moves, and
+        what other strategies and orders would take. Long tables are cut.
+
+        **Arguments:**
+
+        - `compare`: plan the baselines beside it. `None`: if the plan is small.
+        - `width`: columns of the page.
+        """
+        return _explain.text(self._page("cheap" if compare is None else "some" if compare else ""), width)
+
+    def _page(self, extent: str) -> RenderableType:
+        """The page for a rich console; `extent` of the baselines as the planner's gateway takes it, or `""`."""
+        return _explain.page(self._report(), self._compare(extent) if extent else None)
+
+    def _compare(self, extent: str) -> dict[str, Any]:
+        return self._ask(lambda holder, number: holder.plan_compare(number, extent))
+
+    def _report(self) -> dict[str, Any]:
+        return self._ask(lambda holder, number: holder.plan_report(number, _explain.ROWS))
 
     def to_json(self) -> str:
         """The whole plan as JSON text, for `from_json`."""
@@ -192,45 +216,32 @@ class Plan:
         return _forget_with(cls(holder, int(summary["id"]), summary, text=text))
 
     def trace(self, path: str | Path) -> None:
-        """Write the predicted timeline for chrome://tracing or Perfetto: for each host what it sends and receives.
+        """Write the predicted timeline for chrome://tracing or Perfetto: a track for each NIC direction.
 
         **Arguments:**
 
         - `path`: the JSON file to write.
         """
-        events: list[dict[str, Any]] = []
-        hosts = {host: number for number, host in enumerate(sorted({h for m in self.moves for h in m.route}))}
-        for host, number in hosts.items():
-            events.append({"ph": "M", "pid": number, "name": "process_name", "args": {"name": host}})
-            events.extend(
-                {"ph": "M", "pid": number, "tid": lane, "name": "thread_name", "args": {"name": name}}
-                for lane, name in enumerate(("sends", "receives", "copies"))
-            )
-        for move in self.moves:
-            common = {
-                "ph": "X",
-                "name": f"{move.tensor} {_bounds(move.box)}".strip(),
-                "ts": move.start * 1e6,
-                "dur": (move.end - move.start) * 1e6,
-                "args": {"bytes": move.bytes, "route": " > ".join(move.route), "receivers": list(move.receivers)},
-            }
-            if len(move.route) == 1:
-                events.append(common | {"pid": hosts[move.route[0]], "tid": 2})
-            for source, target in zip(move.route, move.route[1:], strict=False):
-                events.append(common | {"pid": hosts[source], "tid": 0})
-                events.append(common | {"pid": hosts[target], "tid": 1})
-        Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
+        Path(path).write_text(trace_text(self, self._timeline()), encoding="utf-8")
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the predicted timeline: a row for each NIC direction, the bound as a line. Needs matplotlib.
+
+        **Arguments:**
+
+        - `path`: the picture to write; its ending says the format (`.png`, `.svg`, `.pdf`).
+
+        **Raises:** `ImportError` saying what to install.
+        """
+        from ._plot import draw
+
+        draw(self, self._timeline(), Path(path))
+
+    def _timeline(self) -> dict[str, Any]:
+        return self._ask(lambda holder, number: holder.plan_timeline(number))
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(host)}</td><td>{self.bytes_sent.get(host, 0):,}</td>"
-            f"<td>{self.bytes_received.get(host, 0):,}</td></tr>"
-            for host in sorted({*self.bytes_sent, *self.bytes_received})
-        )
-        return (
-            f"<p>{html.escape(repr(self))}</p><table><tr><th>host</th><th>bytes sent</th>"
-            f"<th>bytes received</th></tr>{rows}</table>"
-        )
+        return _explain.notebook(self._report())
 
     def __repr__(self) -> str:
         return (
@@ -245,7 +256,7 @@ class Plan:
         document: dict[str, Any] = json.loads(self._ask(lambda holder, number: holder.plan_request(number)))
         return document
 
-    def _ask(self, question: Callable[[PlanHolder, int], str]) -> str:
+    def _ask(self, question: Callable[[PlanHolder, int], T]) -> T:
         """What the holder says of this plan; once its process is gone, the planner of this process in its place."""
         try:
             return question(self._holder, self._number)
@@ -352,7 +363,3 @@ def plan(
 
 def _box(bounds: Sequence[int]) -> Box:
     return tuple(zip(bounds[::2], bounds[1::2], strict=True))
-
-
-def _bounds(box: Box) -> str:
-    return "[" + ", ".join(f"{lo}:{hi}" for lo, hi in box) + "]"

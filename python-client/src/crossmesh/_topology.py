@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from ._errors import LayoutError
+
+T = TypeVar("T")
 
 _RATE = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKMGT]i?)?(bit/s|bps|b/s|B/s|Bps)\s*")
 _SCALE = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
@@ -22,6 +24,15 @@ _SCALE = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | 
 
 BANDWIDTH = 1.25e9
 LATENCY = 50e-6
+
+# What the planner accepts as well; said here, a mistake is met where it is made.
+BANDWIDTH_MIN = 1.0
+BANDWIDTH_MAX = 1e15
+LATENCY_MAX = 3600.0
+HOSTS_MAX = 131_072
+NICS_MAX = 64
+LIMITS_MAX = 1024
+FILE_BYTES_MAX = 64 << 20
 
 
 def bandwidth(value: float | str) -> float:
@@ -39,8 +50,10 @@ def bandwidth(value: float | str) -> float:
         rate = float(number) * _SCALE[scale or ""] / (1 if unit.startswith("B") else 8)
     else:
         rate = float(value)
-    if not math.isfinite(rate) or rate <= 0:
-        raise LayoutError(f"A bandwidth is positive and finite, got {value!r}.")
+    if not BANDWIDTH_MIN <= rate <= BANDWIDTH_MAX:
+        raise LayoutError(
+            f"A bandwidth is a number of bytes per second from {BANDWIDTH_MIN:g} to {BANDWIDTH_MAX:g}, got {value!r}."
+        )
     return rate
 
 
@@ -68,8 +81,8 @@ class Nic:
     def __init__(self, bandwidth: float | str = BANDWIDTH, latency: float = LATENCY) -> None:
         object.__setattr__(self, "bandwidth", _bandwidth(bandwidth))
         object.__setattr__(self, "latency", float(latency))
-        if not math.isfinite(self.latency) or self.latency < 0:
-            raise LayoutError(f"A latency is a number of seconds, not negative, got {latency!r}.")
+        if not 0 <= self.latency <= LATENCY_MAX:
+            raise LayoutError(f"A latency is a number of seconds from 0 to {LATENCY_MAX:g}, got {latency!r}.")
 
 
 _bandwidth = bandwidth
@@ -107,13 +120,24 @@ class Topology:
             listed = (nics,) if isinstance(nics, Nic) else tuple(nics)
             if not listed or not all(isinstance(nic, Nic) for nic in listed):
                 raise LayoutError(f"Host {host!r} needs at least one cm.Nic, got {nics!r}.")
+            if len(listed) > NICS_MAX:
+                raise LayoutError(f"Host {host!r} has {len(listed)} NICs. Give it at most {NICS_MAX}.")
+            if not isinstance(host, str) or not host.strip():
+                raise LayoutError(f"A host has a name, got {host!r}. Name it as its agent is named.")
             self._hosts[host] = listed
+        if len(self._hosts) > HOSTS_MAX or len(limits or ()) > LIMITS_MAX:
+            raise LayoutError(
+                f"A topology of {len(self._hosts)} hosts and {len(limits or ())} limits. "
+                f"Give at most {HOSTS_MAX} and {LIMITS_MAX}."
+            )
         self._limits = {}
         for group, rate in (limits or {}).items():
             members = (group,) if isinstance(group, str) else tuple(group)
             unknown = [host for host in members if host not in self._hosts]
             if unknown or not members:
                 raise LayoutError(f"The limit on {members} names hosts {unknown} without NICs. Add them to hosts.")
+            if len(set(members)) < len(members):
+                raise LayoutError(f"The limit on {members} names a host twice. Name each once.")
             self._limits[members] = _bandwidth(rate)
 
     @classmethod
@@ -161,10 +185,41 @@ class Topology:
 
         **Raises:** `LayoutError` if the text is something else.
         """
+        return cls._read(text, "The topology")
+
+    def to_file(self, path: str | Path) -> None:
+        """Write this topology for `from_file`, laid out for people to read and change."""
+        Path(path).write_text(json.dumps(self._to_json(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Topology:
+        """The topology of a JSON file, as `to_file` writes it or as a person does.
+
+        Bandwidths may be text such as `"25Gbit/s"`; a NIC without a latency has the default, and `limits` may be left
+        out.
+
+        **Raises:** `LayoutError` naming the file and the place in it; `OSError` if there is no such file.
+        """
+        with Path(path).open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+        if len(content) > FILE_BYTES_MAX:
+            raise LayoutError(f"{path} has more than {FILE_BYTES_MAX} bytes. Give a topology of fewer hosts.")
         try:
-            return cls._from_json(json.loads(text))
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise LayoutError(f"This is no topology as Topology.to_json writes it: {error!r}.") from None
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise LayoutError(f"{path} is no UTF-8 text: {error}. Write the topology as JSON.") from None
+        return cls._read(text, str(path))
+
+    @classmethod
+    def _read(cls, text: str, name: str) -> Topology:
+        try:
+            return cls._from_json(json.loads(text, object_pairs_hook=_distinct))
+        except LayoutError as error:
+            raise LayoutError(f"{name}: {error}") from None
+        except RecursionError:
+            raise LayoutError(f"{name} is nested too deeply. Write it as Topology.to_json does.") from None
+        except ValueError as error:  # also of numbers with thousands of digits
+            raise LayoutError(f"{name} is no JSON: {error}. Write it as Topology.to_json does.") from None
 
     def _to_json(self) -> dict[str, Any]:
         return {
@@ -177,10 +232,25 @@ class Topology:
 
     @classmethod
     def _from_json(cls, value: dict[str, Any]) -> Topology:
-        return cls(
-            {host: [Nic(n["bandwidth"], n["latency"]) for n in nics] for host, nics in value["hosts"].items()},
-            {tuple(limit["hosts"]): limit["bandwidth"] for limit in value.get("limits", ())},
-        )
+        _check_fields(value, "the topology", {"hosts"}, {"limits"})
+        hosts: dict[str, list[Nic]] = {}
+        for host, nics in _typed(value["hosts"], dict, "hosts").items():
+            hosts[host] = []
+            for number, nic in enumerate(_typed(nics, list, f"hosts.{host}")):
+                where = f"hosts.{host}[{number}]"
+                _check_fields(nic, where, {"bandwidth"}, {"latency"})
+                hosts[host].append(Nic(_rate(nic, where), _number(nic.get("latency", LATENCY), f"{where}.latency")))
+        limits: dict[tuple[str, ...] | str, float | str] = {}
+        for number, limit in enumerate(_typed(value.get("limits", []), list, "limits")):
+            where = f"limits[{number}]"
+            _check_fields(limit, where, {"hosts", "bandwidth"}, set())
+            members = tuple(
+                _typed(host, str, f"{where}.hosts") for host in _typed(limit["hosts"], list, f"{where}.hosts")
+            )
+            if members in limits:
+                raise LayoutError(f"{where} is a second limit on the hosts {members}. State the smaller one.")
+            limits[members] = _rate(limit, where)
+        return cls(hosts, limits)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Topology):
@@ -193,3 +263,43 @@ class Topology:
     def __repr__(self) -> str:
         limits = f", limits={self._limits}" if self._limits else ""
         return f"Topology({ {host: list(nics) for host, nics in self._hosts.items()} }{limits})"
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refusing one that states a field twice: the second would silently win."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LayoutError(f"the field {twice!r} is stated twice. State it once.")
+    return made
+
+
+def _typed(value: Any, kind: type[T], where: str) -> T:
+    if not isinstance(value, kind):
+        name = "an object" if kind is dict else "an array" if kind is list else "a string"
+        raise LayoutError(f"{where} is {name}, got {value!r:.60}.")
+    return value
+
+
+def _check_fields(value: Any, where: str, needed: set[str], more: set[str]) -> None:
+    fields = set(_typed(value, dict, where))
+    lacking, unknown = sorted(needed - fields), sorted(fields - needed - more)
+    if lacking:
+        raise LayoutError(f"{where} lacks the field {lacking[0]!r}.")
+    if unknown:
+        raise LayoutError(f"{where} has the unknown field {unknown[0]!r:.60}. The fields are {sorted(needed | more)}.")
+
+
+def _rate(value: Mapping[str, Any], where: str) -> float | str:
+    rate = value["bandwidth"]
+    return rate if isinstance(rate, str) else _number(rate, f"{where}.bandwidth")
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise LayoutError(f"{where} is a number, got {value!r:.60}.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise LayoutError(f"{where} is a number too large to be one.") from None

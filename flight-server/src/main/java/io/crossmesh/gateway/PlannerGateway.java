@@ -6,8 +6,11 @@ import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.json.Json;
 import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.plan.BusyTimes;
 import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.PlanComparison;
 import io.crossmesh.plan.PlanJson;
+import io.crossmesh.plan.PlanReport;
 import io.crossmesh.plan.Planner;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -93,9 +96,31 @@ public final class PlannerGateway implements AutoCloseable {
     return Envelope.of(() -> TextNode.valueOf(PlanJson.write(plans.get(id))));
   }
 
-  /** What a kept plan says to people. */
-  public String planExplain(long id) {
-    return Envelope.of(() -> TextNode.valueOf(plans.get(id).explain()));
+  /** The numbers of a page about a kept plan: {@link PlanReport}. */
+  public String planReport(long id, long rows) {
+    return Envelope.of(
+        () -> PlanReport.of(plans.get(id), Math.clamp(rows, 1, PlanReport.MAX_ROWS)));
+  }
+
+  /**
+   * The baselines beside a kept plan: {@link PlanComparison}.
+   *
+   * @param extent "cheap": only for plans that are quickly planned, else no rows; "some"; or "all"
+   */
+  public String planCompare(long id, String extent) {
+    return Envelope.of(
+        () -> {
+          Plan plan = plans.get(id);
+          boolean small = plan.tasks().size() <= PlanComparison.CHEAP_TASKS;
+          return extent.equals("cheap") && !small
+              ? Json.object().put("cheap_tasks", PlanComparison.CHEAP_TASKS)
+              : PlanComparison.of(plan, extent.equals("all"));
+        });
+  }
+
+  /** When each NIC is busy, and with what, by the prediction of a kept plan: {@link BusyTimes}. */
+  public String planTimeline(long id) {
+    return Envelope.of(() -> BusyTimes.of(plans.get(id)));
   }
 
   /** Forgets a plan; harmless if it is forgotten already. */

@@ -54,10 +54,13 @@ class PlannerGatewayTest {
     assertThat(plan.path("bytes_sent").path("a").longValue()).isEqualTo(128);
     long id = plan.path("id").longValue();
     String document = ok(planner.planJson(id)).textValue();
-    assertThat(ok(planner.planExplain(id)).textValue()).contains("float32");
     assertThat(ok(planner.planSummary(id))).isEqualTo(plan);
     assertThat(PlanJson.readRequest(ok(planner.planRequest(id)).textValue()))
         .isEqualTo(PlanJson.readRequest(REQUEST));
+    assertThat(ok(planner.planReport(id, 3)).at("/tensors/rows/0/dtype").textValue())
+        .isEqualTo("float32");
+    assertThat(ok(planner.planCompare(id, "cheap")).path("rows")).isNotEmpty();
+    assertThat(ok(planner.planTimeline(id)).path("start")).isNotEmpty();
     JsonNode again = ok(planner.planLoad(document));
     assertThat(again.path("digest")).isEqualTo(plan.path("digest"));
     assertThat(again.path("id")).isNotEqualTo(plan.path("id"));

@@ -1,5 +1,6 @@
 package io.crossmesh.plan;
 
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -20,35 +21,73 @@ final class CostModel {
    * divided among its holders is the order's affair, and one that goes round a ring passes as many
    * hosts as in a chain, but waits at each.
    */
-  private static final List<Strategy> CHEAPEST =
+  private static final List<Strategy> CONSIDERED =
       List.of(Strategy.BROADCAST, Strategy.SEND_RECV, Strategy.LOCAL_ALL_GATHER);
 
   private CostModel() {}
 
+  /**
+   * A strategy at its best chunk size.
+   *
+   * @param seconds predicted for the tensor alone on the network
+   * @param chains whether some slice passes more than one host
+   */
+  record Candidate(Strategy strategy, long chunkBytes, double seconds, boolean chains) {}
+
   /** The choice for one tensor; {@code asked} may be AUTO. */
   static Chosen choose(List<Cell> cells, Strategy asked, Network network, Order order) {
-    List<Strategy> candidates = asked == Strategy.AUTO ? CHEAPEST : List.of(asked);
-    Chosen best = new Chosen(candidates.getFirst(), Chosen.MAX_CHUNK_BYTES);
-    double least = Double.POSITIVE_INFINITY;
+    return soonest(lookedAt(cells, asked, network, order));
+  }
+
+  /** Of candidates that end at the same time, the first. */
+  static Chosen soonest(List<Candidate> candidates) {
+    Candidate best = candidates.getFirst();
+    for (Candidate candidate : candidates) {
+      best = candidate.seconds() < best.seconds() ? candidate : best;
+    }
+    return new Chosen(best.strategy(), best.chunkBytes());
+  }
+
+  /** What the choice for one tensor is made from: what was asked, or what AUTO looks at. */
+  static List<Candidate> lookedAt(List<Cell> cells, Strategy asked, Network network, Order order) {
+    if (asked != Strategy.AUTO) {
+      return List.of(candidate(cells, asked, network, order));
+    }
+    List<Candidate> looked = new ArrayList<>();
     boolean chains = false;
-    for (Strategy strategy : candidates) {
-      if (strategy != candidates.getFirst() && (!chains || deliveries(cells) > MANY)) {
+    for (Strategy strategy : CONSIDERED) {
+      if (!looked.isEmpty() && (!chains || isTooMany(cells, strategy))) {
         break;
       }
-      if (strategy == Strategy.LOCAL_ALL_GATHER && best.strategy() == Strategy.BROADCAST) {
+      if (strategy == Strategy.LOCAL_ALL_GATHER
+          && soonest(looked).strategy() == Strategy.BROADCAST) {
         break;
       }
-      // What the other orders add is small beside what distinguishes strategies and chunks.
-      Order estimate = order == Order.NAIVE ? Order.NAIVE : Order.SIZE;
-      List<Route> routes = Router.route(cells, strategy, network, estimate);
-      chains |= routes.stream().anyMatch(route -> route.hops() > 1);
-      double busiest = busiest(routes, network);
-      for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
-        double seconds = busiest + slowest(routes, chunk, network, order);
-        if (seconds < least) {
-          least = seconds;
-          best = new Chosen(strategy, chunk);
-        }
+      Candidate candidate = candidate(cells, strategy, network, order);
+      chains |= candidate.chains();
+      looked.add(candidate);
+    }
+    return looked;
+  }
+
+  /** Whether the strategy might make more messages of a tensor than AUTO looks at. */
+  static boolean isTooMany(List<Cell> cells, Strategy strategy) {
+    return strategy != Strategy.BROADCAST && deliveries(cells) > MANY;
+  }
+
+  /** A strategy for one tensor at the chunk size with which it is predicted to end first. */
+  static Candidate candidate(List<Cell> cells, Strategy strategy, Network network, Order order) {
+    // What the other orders add is small beside what distinguishes strategies and chunks.
+    Order estimate = order == Order.NAIVE ? Order.NAIVE : Order.SIZE;
+    List<Route> routes = Router.route(cells, strategy, network, estimate);
+    boolean chains = routes.stream().anyMatch(route -> route.hops() > 1);
+    double busiest = busiest(routes, network);
+    Candidate best =
+        new Candidate(strategy, Chosen.MAX_CHUNK_BYTES, Double.POSITIVE_INFINITY, chains);
+    for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
+      double seconds = busiest + slowest(routes, chunk, network, order);
+      if (seconds < best.seconds()) {
+        best = new Candidate(strategy, chunk, seconds, chains);
       }
     }
     return best;

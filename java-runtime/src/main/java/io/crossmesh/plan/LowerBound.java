@@ -24,8 +24,42 @@ final class LowerBound {
 
   private LowerBound() {}
 
+  /** What a bound is about. */
+  enum Kind {
+    /** Nothing crosses a NIC. */
+    NONE,
+    /** A host must receive so much. */
+    INGRESS,
+    /** So much must leave hosts, the only ones that hold it. */
+    EGRESS,
+    /** So much must enter a group of hosts. */
+    ENTERING,
+    /** So much must leave a group of hosts. */
+    LEAVING
+  }
+
+  /**
+   * A bound and its reason.
+   *
+   * @param seconds {@code bytes / bandwidth}
+   * @param hosts those that have to do it, as numbers of the network
+   * @param bytes what they have to do
+   */
+  record Bound(double seconds, Kind kind, List<Integer> hosts, long bytes) {
+    static final Bound NONE = new Bound(0, Kind.NONE, List.of(), 0);
+
+    Bound max(Bound other) {
+      return other.seconds > seconds ? other : this;
+    }
+  }
+
   /** Seconds; 0 when nothing crosses a NIC. */
   static double of(List<Cell> cells, Network network) {
+    return find(cells, network).seconds();
+  }
+
+  /** The bound with what makes it so large. */
+  static Bound find(List<Cell> cells, Network network) {
     long[] needed = new long[network.size()];
     long[] entering = new long[network.groups()];
     long[] leaving = new long[network.groups()];
@@ -49,12 +83,17 @@ final class LowerBound {
         countLimits(cell, network, entering, leaving);
       }
     }
-    double bound = egress(demand, network);
+    Bound bound = Bound.NONE;
     for (int host = 0; host < needed.length; host++) {
-      bound = Math.max(bound, needed[host] / network.bandwidth(host));
+      double seconds = needed[host] / network.bandwidth(host);
+      bound = bound.max(new Bound(seconds, Kind.INGRESS, List.of(host), needed[host]));
     }
+    bound = bound.max(busiestHolders(demand, network));
     for (int g = 0; g < entering.length; g++) {
-      bound = Math.max(bound, Math.max(entering[g], leaving[g]) / network.groupBandwidth(g));
+      double rate = network.groupBandwidth(g);
+      List<Integer> hosts = network.hostsOf(g);
+      bound = bound.max(new Bound(entering[g] / rate, Kind.ENTERING, hosts, entering[g]));
+      bound = bound.max(new Bound(leaving[g] / rate, Kind.LEAVING, hosts, leaving[g]));
     }
     return bound;
   }
@@ -81,25 +120,39 @@ final class LowerBound {
 
   /** The least busy time of the busiest holder, given the bytes held by each set of hosts. */
   static double egress(Map<List<Integer>, Long> demand, Network network) {
+    return busiestHolders(demand, network).seconds();
+  }
+
+  private static Bound busiestHolders(Map<List<Integer>, Long> demand, Network network) {
     Map<List<Integer>, Long> bySet = new HashMap<>();
     demand.forEach(
         (hosts, bytes) -> bySet.merge(hosts.stream().sorted().toList(), bytes, Long::sum));
     List<List<Integer>> sets = new ArrayList<>(bySet.keySet());
-    double bound = 0;
+    Bound bound = Bound.NONE;
     for (List<Integer> set : sets) {
-      bound = Math.max(bound, bytes(bySet, List.of(set)) / bandwidth(List.of(set), network));
+      bound = bound.max(ratio(bySet, List.of(set), network));
     }
     while (true) {
-      List<List<Integer>> tight = tooTight(bySet, sets, bound * SAME, network);
+      double seconds = bound.seconds() * SAME;
+      List<List<Integer>> tight = tooTight(bySet, sets, seconds, network);
       if (tight.isEmpty()) {
         return bound;
       }
-      double ratio = bytes(bySet, tight) / bandwidth(tight, network);
-      if (ratio <= bound * SAME) {
-        return Math.max(bound, ratio);
+      Bound larger = ratio(bySet, tight, network);
+      if (larger.seconds() <= seconds) {
+        return bound.max(larger);
       }
-      bound = ratio;
+      bound = larger;
     }
+  }
+
+  /** What sets of slices ask of all their holders together. */
+  private static Bound ratio(
+      Map<List<Integer>, Long> demand, List<List<Integer>> sets, Network network) {
+    List<Integer> hosts = sets.stream().flatMap(List::stream).distinct().sorted().toList();
+    long bytes = sets.stream().mapToLong(set -> demand.getOrDefault(set, 0L)).sum();
+    double bandwidth = hosts.stream().mapToDouble(network::bandwidth).sum();
+    return new Bound(bytes / bandwidth, Kind.EGRESS, hosts, bytes);
   }
 
   /** The sets of hosts on the source's side of a minimum cut: they cannot send all in time. */
@@ -125,18 +178,5 @@ final class LowerBound {
       }
     }
     return tight;
-  }
-
-  private static double bytes(Map<List<Integer>, Long> demand, List<List<Integer>> sets) {
-    return sets.stream().mapToLong(set -> demand.getOrDefault(set, 0L)).sum();
-  }
-
-  private static double bandwidth(List<List<Integer>> sets, Network network) {
-    return sets.stream()
-        .flatMap(List::stream)
-        .distinct()
-        .sorted()
-        .mapToDouble(network::bandwidth)
-        .sum();
   }
 }

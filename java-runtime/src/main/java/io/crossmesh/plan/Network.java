@@ -161,6 +161,17 @@ final class Network {
     return groups.get(group)[host];
   }
 
+  /** The hosts of a group that the request has. */
+  List<Integer> hostsOf(int group) {
+    List<Integer> hosts = new ArrayList<>();
+    for (int host = 0; host < size(); host++) {
+      if (inGroup(group, host)) {
+        hosts.add(host);
+      }
+    }
+    return hosts;
+  }
+
   /** Bytes per second that a group shares in each direction. */
   double groupBandwidth(int group) {
     return groupBandwidth.get(group);

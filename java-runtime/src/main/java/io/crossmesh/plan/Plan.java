@@ -60,9 +60,4 @@ public record Plan(
   public double lateness() {
     return Finish.lateness(request.tensors(), finish());
   }
-
-  /** A summary for people. */
-  public String explain() {
-    return Explain.text(this);
-  }
 }

@@ -66,6 +66,11 @@ public record PlanRequest(
     this(tensors, Topology.uniform(hosts(tensors)), strategy, order);
   }
 
+  /** The same tensors over the same network, planned otherwise. */
+  public PlanRequest with(Strategy otherStrategy, Order otherOrder) {
+    return new PlanRequest(tensors, topology, otherStrategy, otherOrder);
+  }
+
   /** The hosts of all meshes, sorted. */
   public static SortedSet<String> hosts(List<TensorReshard> tensors) {
     SortedSet<String> hosts = new TreeSet<>();

@@ -3,6 +3,7 @@ package io.crossmesh.plan;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.Collectors;
 
 /** How a slice travels to its receivers. */
@@ -29,6 +30,11 @@ public enum Strategy {
   /** The name in JSON and in the Python client. */
   public String id() {
     return id;
+  }
+
+  /** All that a plan can be made of: each but {@link #AUTO}, which chooses from them. */
+  public static List<Strategy> concrete() {
+    return Arrays.stream(values()).filter(strategy -> strategy != AUTO).toList();
   }
 
   /**

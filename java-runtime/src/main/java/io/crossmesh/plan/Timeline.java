@@ -61,6 +61,15 @@ final class Timeline {
   private final List<Pair> touched = new ArrayList<>();
   private final double[] start;
   private final double[] end;
+  private final Occupied occupied;
+
+  private static final Occupied IGNORED = (resource, move, from, to) -> {};
+
+  /** Told of each chunk, or run of chunks, when it starts. */
+  interface Occupied {
+    /** A move occupies a resource of the network from one time to another, in seconds. */
+    void busy(int resource, int move, double from, double to);
+  }
 
   /** Two neighbours on some route: what lies between them, and the stages that could go now. */
   private static final class Pair {
@@ -78,9 +87,10 @@ final class Timeline {
     }
   }
 
-  private Timeline(List<Move> moves, int[] sources, Network network) {
+  private Timeline(List<Move> moves, int[] sources, Network network, Occupied occupied) {
     this.moves = moves;
     this.sources = sources;
+    this.occupied = occupied;
     this.network = network;
     int stages = 0;
     double hops = 0;
@@ -115,7 +125,7 @@ final class Timeline {
     for (Route route : routes) {
       moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
     }
-    return predict(moves, sources(routes), network);
+    return predict(moves, sources(routes), network, IGNORED);
   }
 
   private static int[] sources(List<Route> routes) {
@@ -137,11 +147,17 @@ final class Timeline {
 
   /** The same moves with their predicted times. Copies inside a host are free: 0 to 0. */
   static List<Move> predict(List<Move> moves, Network network) {
-    return predict(moves, Forwarding.sources(moves), network);
+    return predict(moves, network, IGNORED);
   }
 
-  private static List<Move> predict(List<Move> moves, int[] sources, Network network) {
-    Timeline timeline = new Timeline(moves, sources, network);
+  /** The same, telling of all that is occupied on the way. */
+  static List<Move> predict(List<Move> moves, Network network, Occupied occupied) {
+    return predict(moves, Forwarding.sources(moves), network, occupied);
+  }
+
+  private static List<Move> predict(
+      List<Move> moves, int[] sources, Network network, Occupied occupied) {
+    Timeline timeline = new Timeline(moves, sources, network, occupied);
     timeline.load();
     timeline.simulate();
     List<Move> timed = new ArrayList<>(moves.size());
@@ -284,6 +300,7 @@ final class Timeline {
       double seconds = size / network.rate(resource);
       longest = Math.max(longest, seconds);
       busy[resource] = true;
+      occupied.busy(resource, moveOf[stage], now, now + seconds);
       events.add(now + seconds, resource);
     }
     events.add(now + longest + pair.latency, busy.length + stage);
