@@ -75,15 +75,15 @@ final class Interleaver {
   }
 
   private void load(List<Piece> pieces) {
-    record Ends(int from, List<Integer> to, boolean ring) {}
+    record Ends(int from, List<Integer> to, boolean ring, int urgency) {}
     Map<Ends, Lane> byEnds = new HashMap<>();
     double longest = 0;
     for (Piece piece : pieces) {
       boolean ring = piece.delivery().ring() > 0;
-      Ends ends = new Ends(piece.from(), piece.delivery().hosts(), ring);
+      Ends ends = new Ends(piece.from(), piece.delivery().hosts(), ring, piece.urgency());
       Lane lane = byEnds.get(ends);
       if (lane == null) {
-        lane = new Lane(lanes.size(), ends.from, ends.to, ring);
+        lane = new Lane(lanes.size(), ends.from, ends.to, ring, ends.urgency);
         lanes.add(lane);
         byEnds.put(ends, lane);
       }
@@ -189,8 +189,9 @@ final class Interleaver {
             && (!manner.joint() || lane.ring() || canFollow(lane, i, now))) {
           boolean toCritical = remaining[2 * host + 1] >= threshold;
           int critical = (fromCritical ? 2 : 0) + (toCritical ? 2 : any ? 1 : 0);
+          int rank = manner.rank(critical, lane.urgency());
           double load = remaining[2 * host + 1];
-          starts.add(new Start(lane, i, fromCritical, toCritical, critical, load));
+          starts.add(new Start(lane, i, fromCritical, toCritical, rank, load));
         }
       }
     }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -86,7 +87,7 @@ final class JointMatching {
   private Holder holder(Start start) {
     Start first = ofReceiver[start.to()];
     for (int host : start.lane().to()) {
-      if (ofReceiver[host] != first) {
+      if (!Objects.equals(ofReceiver[host], first)) {
         return Holder.OTHERS;
       }
     }

@@ -3,21 +3,26 @@ package io.crossmesh.plan;
 import java.util.ArrayDeque;
 import java.util.List;
 
-/** The pieces of one sender for the same receiving hosts, in their natural order. */
+/**
+ * The pieces of one sender for the same receiving hosts and of one class of deadlines, in their
+ * natural order.
+ */
 final class Lane {
   private final int number;
   private final int from;
   private final List<Integer> to;
   private final boolean ring;
+  private final int urgency;
   private final ArrayDeque<Piece> pieces = new ArrayDeque<>();
   private double all;
   private double left;
 
-  Lane(int number, int from, List<Integer> to, boolean ring) {
+  Lane(int number, int from, List<Integer> to, boolean ring, int urgency) {
     this.number = number;
     this.from = from;
     this.to = to;
     this.ring = ring;
+    this.urgency = urgency;
   }
 
   void add(Piece piece) {
@@ -34,6 +39,11 @@ final class Lane {
 
   boolean isEmpty() {
     return pieces.isEmpty();
+  }
+
+  /** The class of its deadlines. */
+  int urgency() {
+    return urgency;
   }
 
   /** Position among all lanes. */

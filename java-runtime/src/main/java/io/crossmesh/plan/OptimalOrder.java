@@ -2,9 +2,11 @@ package io.crossmesh.plan;
 
 import io.crossmesh.mesh.Box;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.ToIntFunction;
 
 /**
  * {@link Order#OPTIMAL}: senders, pieces, chains and their order so that the plan ends at the lower
@@ -56,42 +58,129 @@ final class OptimalOrder {
   private final List<Chosen> chosen;
   private final Network network;
   private final Work work;
-  private final Shares shares;
+  private final Urgency urgency;
   private final double lowerBound;
-  private List<Move> best = List.of();
-  private double end = Double.POSITIVE_INFINITY;
+  private Outcome best = Outcome.NONE;
 
-  private OptimalOrder(Work work, List<Chosen> chosen, Network network, double lowerBound) {
-    this.lowerBound = lowerBound;
+  private OptimalOrder(
+      Work work, List<Chosen> chosen, Network network, Urgency urgency, double lowerBound) {
     this.work = work;
     this.chosen = chosen;
     this.network = network;
-    Map<List<Integer>, Long> demand = new HashMap<>();
-    for (Delivery delivery : work.deliveries()) {
-      demand.merge(delivery.cell().holders().hosts(), delivery.bytes(), Long::sum);
-    }
-    shares = Shares.of(demand, network);
+    this.urgency = urgency;
+    this.lowerBound = lowerBound;
   }
 
   /** The moves of all cells with their predicted times, in the order in which they should start. */
   static List<Move> moves(
-      List<Cell> cells, List<Chosen> chosen, Network network, double lowerBound) {
+      PlanRequest request, List<Cell> cells, List<Chosen> chosen, Network network) {
+    Urgency urgency = new Urgency(request.tensors());
     Work work = Work.of(cells, chosen, network);
+    double lowerBound = LowerBound.of(cells, network);
+    OptimalOrder order = new OptimalOrder(work, chosen, network, urgency, lowerBound);
     if (work.deliveries().size() > MAX_PIECES) {
-      return Timeline.predict(Router.route(cells, chosen, network, Order.SIZE), chosen, network);
+      order.bySize(cells);
+    } else {
+      order.tryManners();
+      if (urgency.classes() > 1) {
+        order.tryUrgent(cells);
+      }
     }
-    return new OptimalOrder(work, chosen, network, lowerBound).best();
+    return order.best.moves();
   }
 
-  private List<Move> best() {
+  private void bySize(List<Cell> cells) {
+    List<Route> routes = Router.route(cells, chosen, network, Order.SIZE);
+    best = urgency.outcome(Timeline.predict(routes, chosen, network));
+    if (urgency.classes() > 1) {
+      List<Route> urgent = new ArrayList<>(routes);
+      urgent.sort(Comparator.comparingDouble(route -> urgency.due(route.cell())));
+      considerUrgent(
+          urgency.outcome(Timeline.predict(urgent, chosen, network)),
+          best.end() * (1 + Outcome.EQUAL));
+    }
+  }
+
+  private void tryManners() {
     double enough = lowerBound * (1 + ENOUGH) + latency();
+    Shares shares = Shares.of(List.of(demand(work.deliveries())), network);
     for (Manner manner : Manner.ALL) {
-      if (end <= enough || (manner != Manner.USUAL && isSingle())) {
+      if (best.end() <= enough || (manner != Manner.USUAL && isSingle())) {
         break;
       }
-      tryPieces(manner);
+      int count = -1;
+      for (int pieces : PIECES) {
+        List<Piece> cut = cut(work.deliveries(), delivery -> 0, shares, lowerBound / pieces);
+        if (cut.size() == count) {
+          continue;
+        }
+        if (cut.size() > (manner == Manner.USUAL ? MAX_PIECES : MAX_PIECES_AGAIN)) {
+          break;
+        }
+        count = cut.size();
+        Outcome outcome = outcome(cut, manner);
+        best = outcome.end() < best.end() ? outcome : best;
+        if (best.end() <= lowerBound * (1 + NEAR)) {
+          break;
+        }
+      }
     }
-    return best;
+  }
+
+  /**
+   * Tries to bring early what is needed early. A plan that ends later than the best that ignores
+   * deadlines is not taken, nor one by which any deadline is missed by more.
+   */
+  private void tryUrgent(List<Cell> cells) {
+    List<Delivery> sorted = new ArrayList<>(work.deliveries());
+    sorted.sort(Comparator.comparingDouble(delivery -> urgency.due(delivery.cell())));
+    List<Map<List<Integer>, Long>> demands = new ArrayList<>();
+    List<Double> bounds = new ArrayList<>();
+    for (int k = 0; k < urgency.classes(); k++) {
+      int last = k;
+      demands.add(demand(sorted.stream().filter(d -> urgency.classOf(d.cell()) == last).toList()));
+      List<Cell> until = cells.stream().filter(cell -> urgency.classOf(cell) <= last).toList();
+      bounds.add(LowerBound.of(until, network));
+    }
+    Shares shares = Shares.of(demands, network);
+    double latest = best.end() * (1 + Outcome.EQUAL);
+    for (Manner manner : Manner.URGENT) {
+      int count = -1;
+      for (int pieces : PIECES) {
+        List<Piece> cut = cut(sorted, d -> urgency.classOf(d.cell()), shares, lowerBound / pieces);
+        if (cut.size() == count) {
+          continue;
+        }
+        if (count >= 0 && cut.size() > MAX_PIECES_AGAIN) {
+          break;
+        }
+        count = cut.size();
+        considerUrgent(outcome(cut, manner), latest);
+        if (best.reaches(bounds, ENOUGH, latency())) {
+          return;
+        }
+      }
+    }
+  }
+
+  private void considerUrgent(Outcome outcome, double latest) {
+    if (outcome.end() <= latest && outcome.servesBetterThan(best)) {
+      best = outcome;
+    }
+  }
+
+  private Outcome outcome(List<Piece> pieces, Manner manner) {
+    List<Route> routes = new ArrayList<>(work.copies());
+    routes.addAll(Interleaver.order(pieces, smallestChunk(), network, manner));
+    return urgency.outcome(Timeline.predict(routes, chosen, network));
+  }
+
+  private static Map<List<Integer>, Long> demand(List<Delivery> deliveries) {
+    Map<List<Integer>, Long> demand = new HashMap<>();
+    for (Delivery delivery : deliveries) {
+      demand.merge(delivery.cell().holders().hosts(), delivery.bytes(), Long::sum);
+    }
+    return demand;
   }
 
   /** Pieces of one slice alone have no other order. */
@@ -112,47 +201,26 @@ final class OptimalOrder {
     return most;
   }
 
-  private void tryPieces(Manner manner) {
-    int count = -1;
-    for (int pieces : PIECES) {
-      List<Piece> cut = cut(lowerBound / pieces);
-      if (cut.size() == count) {
-        continue;
-      }
-      if (cut.size() > (manner == Manner.USUAL ? MAX_PIECES : MAX_PIECES_AGAIN)) {
-        break;
-      }
-      count = cut.size();
-      List<Route> routes = new ArrayList<>(work.copies());
-      routes.addAll(Interleaver.order(cut, smallestChunk(), network, manner));
-      List<Move> moves = Timeline.predict(routes, chosen, network);
-      double ends = moves.stream().mapToDouble(Move::end).max().orElse(0);
-      if (ends < end) {
-        end = ends;
-        best = moves;
-      }
-      if (end <= lowerBound * (1 + NEAR)) {
-        break;
-      }
-    }
-  }
-
   private double smallestChunk() {
     return chosen.stream().mapToLong(Chosen::chunkBytes).min().orElse(Chosen.MIN_CHUNK_BYTES);
   }
 
   /**
    * Cuts each delivery into pieces that take their sender about this long, and deals them out to
-   * the holders by their shares. What rounding leaves is carried on to the next pieces.
+   * the holders by the shares of its class. What rounding leaves is carried on to the next pieces.
    */
-  private List<Piece> cut(double seconds) {
+  private List<Piece> cut(
+      List<Delivery> deliveries, ToIntFunction<Delivery> classOf, Shares shares, double seconds) {
+    record Source(int urgency, List<Integer> holders) {}
     List<Piece> pieces = new ArrayList<>();
-    Map<List<Integer>, double[]> debts = new HashMap<>();
-    for (Delivery delivery : work.deliveries()) {
+    Map<Source, double[]> debts = new HashMap<>();
+    for (Delivery delivery : deliveries) {
+      int urgent = classOf.applyAsInt(delivery);
       Cell cell = delivery.cell();
       List<Integer> holders = cell.holders().hosts();
-      double[] share = shares.of(holders);
-      double[] debt = debts.computeIfAbsent(holders, key -> new double[share.length]);
+      double[] share = shares.of(urgent, holders);
+      double[] debt =
+          debts.computeIfAbsent(new Source(urgent, holders), key -> new double[share.length]);
       long chunk = chosen.get(cell.task().tensor()).chunkBytes();
       double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
       long element = delivery.bytes() / delivery.box().volume();
@@ -165,7 +233,7 @@ final class OptimalOrder {
           most = debt[i] > debt[most] ? i : most;
         }
         debt[most] -= bytes;
-        pieces.add(new Piece(delivery, box, bytes, most));
+        pieces.add(new Piece(delivery, box, bytes, most, urgent));
       }
       if (pieces.size() > MAX_PIECES) {
         return pieces;

@@ -12,11 +12,13 @@ import java.util.List;
  * @param box the part, in elements of the whole tensor
  * @param bytes its size
  * @param holder position of the sending host among the holders of the slice
+ * @param urgency the class of its deadline, 0 for what is needed first or where deadlines do not
+ *     count
  */
-record Piece(Delivery delivery, Box box, long bytes, int holder) {
+record Piece(Delivery delivery, Box box, long bytes, int holder, int urgency) {
   /** All of a delivery. */
   static Piece whole(Delivery delivery, int holder) {
-    return new Piece(delivery, delivery.box(), delivery.bytes(), holder);
+    return new Piece(delivery, delivery.box(), delivery.bytes(), holder, 0);
   }
 
   /** The host that sends it. */

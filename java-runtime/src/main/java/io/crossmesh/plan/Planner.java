@@ -41,7 +41,7 @@ public final class Planner {
       case NAIVE, SIZE ->
           Timeline.predict(Router.route(cells, chosen, network, request.order()), chosen, network);
       case SEARCH, GREEDY -> baseline(request.order(), cells, chosen, network);
-      case OPTIMAL -> OptimalOrder.moves(cells, chosen, network, LowerBound.of(cells, network));
+      case OPTIMAL -> OptimalOrder.moves(request, cells, chosen, network);
     };
   }
 

@@ -1,6 +1,6 @@
 package io.crossmesh.plan;
 
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -9,73 +9,63 @@ import java.util.Map;
  * How the bytes that leave each set of holders are divided among them so that the busiest NIC is
  * done as early as any division allows: a maximum flow from the sets through their hosts, each host
  * letting through what its NIC can send in that time.
+ *
+ * <p>Where classes of bytes are needed one after another, each with all before it is done as early
+ * as it can be without making those before it, or all together, later. The flow then has a layer of
+ * hosts for each class, through which that class and those before it flow: it lets through what
+ * their NICs can send by the time of the class.
  */
 final class Shares {
-  private final Map<List<Integer>, double[]> byHolders;
+  /** Steps by which the time of a class is found where its own bound is too early. */
+  private static final int HALVINGS = 16;
 
-  private Shares(Map<List<Integer>, double[]> byHolders) {
-    this.byHolders = byHolders;
+  /** A flow that lacks less than this ratio is whole. */
+  private static final double WHOLE = 1 - 1e-9;
+
+  private final List<Map<List<Integer>, double[]>> byClass;
+
+  private Shares(List<Map<List<Integer>, double[]>> byClass) {
+    this.byClass = byClass;
   }
 
-  /** The division of the bytes that each set of hosts, in any order, has to send. */
-  static Shares of(Map<List<Integer>, Long> demand, Network network) {
-    if (demand.isEmpty()) {
-      return new Shares(Map.of());
+  /**
+   * The division of the bytes that each set of hosts, in any order, has to send, by class, the most
+   * urgent first.
+   */
+  static Shares of(List<Map<List<Integer>, Long>> demands, Network network) {
+    Map<List<Integer>, Long> all = new HashMap<>();
+    double[] own = new double[demands.size()];
+    for (int k = 0; k < own.length; k++) {
+      demands.get(k).forEach((set, bytes) -> all.merge(set, bytes, Long::sum));
+      own[k] = LowerBound.egress(all, network);
     }
-    double seconds = LowerBound.egress(demand, network);
-    List<Map.Entry<List<Integer>, Long>> sets = new ArrayList<>(demand.entrySet());
-    // Hash maps list in any order, and which of several maximum flows is found depends on it.
-    sets.sort((x, y) -> compare(x.getKey(), y.getKey()));
-    int hosts = network.size();
-    int source = hosts + sets.size();
-    MaxFlow flow = new MaxFlow(source + 2, source, source + 1);
-    for (int host = 0; host < hosts; host++) {
-      flow.edge(host, source + 1, seconds * network.bandwidth(host));
-    }
-    Map<List<Integer>, int[]> edges = new HashMap<>();
-    for (int i = 0; i < sets.size(); i++) {
-      List<Integer> set = sets.get(i).getKey();
-      flow.edge(source, hosts + i, sets.get(i).getValue());
-      int[] numbers = new int[set.size()];
-      for (int h = 0; h < numbers.length; h++) {
-        numbers[h] = flow.edge(hosts + i, set.get(h), Double.POSITIVE_INFINITY);
+    double[] seconds = new double[own.length];
+    Arrays.fill(seconds, own[own.length - 1]);
+    LayeredFlow flow = LayeredFlow.of(demands, seconds, network);
+    for (int k = 0; k + 1 < seconds.length; k++) {
+      double late = seconds[k];
+      double early = Math.max(own[k], k > 0 ? seconds[k - 1] : 0);
+      for (int step = 0; step < HALVINGS && early < late; step++) {
+        seconds[k] = step == 0 ? early : (early + late) / 2;
+        LayeredFlow tried = LayeredFlow.of(demands, seconds, network);
+        if (tried.filled() >= WHOLE) {
+          flow = tried;
+          late = seconds[k];
+        } else {
+          early = seconds[k];
+        }
       }
-      edges.put(set, numbers);
+      seconds[k] = late;
     }
-    flow.minimumCut();
-    Map<List<Integer>, double[]> shares = new HashMap<>();
-    edges.forEach(
-        (set, numbers) -> {
-          double[] of = new double[numbers.length];
-          double sum = 0;
-          for (int h = 0; h < of.length; h++) {
-            of[h] = flow.flow(numbers[h]);
-            sum += of[h];
-          }
-          for (int h = 0; h < of.length; h++) {
-            of[h] = sum > 0 ? of[h] / sum : 1.0 / of.length;
-          }
-          shares.put(set, of);
-        });
-    return new Shares(shares);
+    return new Shares(flow.shares());
   }
 
-  /** The fraction that each of the hosts sends of what all of them hold. */
-  double[] of(List<Integer> holders) {
-    double[] shares = byHolders.get(holders);
+  /** The fraction that each of the hosts sends of what all of them hold of a class. */
+  double[] of(int urgency, List<Integer> holders) {
+    double[] shares = byClass.get(urgency).get(holders);
     if (shares == null) {
       throw new IllegalArgumentException("no bytes leave the hosts " + holders);
     }
     return shares;
-  }
-
-  private static int compare(List<Integer> x, List<Integer> y) {
-    for (int i = 0; i < Math.min(x.size(), y.size()); i++) {
-      int by = Integer.compare(x.get(i), y.get(i));
-      if (by != 0) {
-        return by;
-      }
-    }
-    return Integer.compare(x.size(), y.size());
   }
 }

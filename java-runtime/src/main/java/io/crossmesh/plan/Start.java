@@ -7,7 +7,8 @@ package io.crossmesh.plan;
  * @param position of the first host of the chain, among the lane's receiving hosts
  * @param fromCritical whether the sending NIC must not idle
  * @param toCritical whether the NIC of the first host must not idle
- * @param critical how much the start does for critical NICs, those down the chain included
+ * @param critical how much the start does for critical NICs, those down the chain included, and how
+ *     early it is needed where that counts
  * @param load seconds that the first host has still to receive
  */
 record Start(
