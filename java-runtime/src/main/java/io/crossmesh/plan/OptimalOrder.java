@@ -105,7 +105,7 @@ final class OptimalOrder {
     double enough = lowerBound * (1 + ENOUGH) + latency();
     Shares shares = Shares.of(List.of(demand(work.deliveries())), network);
     for (Manner manner : Manner.ALL) {
-      if (best.end() <= enough || (manner != Manner.USUAL && isSingle())) {
+      if (best.end() <= enough || (!manner.equals(Manner.USUAL) && isSingle())) {
         break;
       }
       int count = -1;
@@ -114,7 +114,7 @@ final class OptimalOrder {
         if (cut.size() == count) {
           continue;
         }
-        if (cut.size() > (manner == Manner.USUAL ? MAX_PIECES : MAX_PIECES_AGAIN)) {
+        if (cut.size() > (manner.equals(Manner.USUAL) ? MAX_PIECES : MAX_PIECES_AGAIN)) {
           break;
         }
         count = cut.size();
