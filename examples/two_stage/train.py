@@ -20,6 +20,7 @@ from statistics import median
 from typing import Final
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import crossmesh as cm
 import numpy as np

@@ -40,7 +40,7 @@ def test_two_stage_training_matches_the_same_model_in_one_process(tmp_path: Path
 
 @pytest.mark.timeout(60)
 def test_a_stage_that_fails_is_named_and_the_other_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(EXAMPLES / "two_stage"))
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     from children import Children, ChildrenError
 
     lasting = [sys.executable, "-c", "import os, signal; print(os.getpid(), flush=True); signal.pause()"]
@@ -58,13 +58,49 @@ def test_a_stage_that_fails_is_named_and_the_other_is_ended(monkeypatch: pytest.
 
 @pytest.mark.timeout(60)
 def test_stages_that_do_not_end_in_time_are_named_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(EXAMPLES / "two_stage"))
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     from children import Children, ChildrenError
 
     with Children(timeout=0.2) as children:
         children.start("stage0", [sys.executable, "-c", "import signal; signal.pause()"], os.environ)
         with pytest.raises(ChildrenError, match=r"stage0 did not end within 0\.2 s"):
             next(children.lines())
+
+
+@pytest.mark.timeout(240)
+def test_an_engine_reads_whole_versions_of_a_trainers_weights(tmp_path: Path) -> None:
+    figures_file = tmp_path / "figures.json"
+    refit = EXAMPLES / "weight_refit" / "refit.py"
+    done = run_example(
+        refit, "--size=small", "--steps=4", "--every=2", "--rounds=1", "--timeout=150", f"--json={figures_file}"
+    )
+    assert done.returncode == 0, done.stdout
+    figures = json.loads(figures_file.read_text())
+    assert figures["versions"] == [0, 2, 4]
+    assert len(figures["seconds_live"]) == 2
+    assert figures["answers"] >= 2 * len(figures["versions"])
+    assert figures["tensors"] == 30 * 8 + 2
+    # The trainer's two hosts hold half of the matrices each, and every engine host half of them and all vectors.
+    assert 0.5 < figures["bytes_busiest"] / figures["bytes"] < 0.51
+    assert figures["bound_seconds"]["gathered"] > 2.9 * figures["bound_seconds"]["direct"]
+
+
+def test_an_answer_from_two_versions_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES / "weight_refit"))
+    from versions import MixedWeights, Record
+
+    def checked(version: int, *sums: int) -> None:
+        record = Record()
+        for step, sent in {0: [1, 2], 2: [3, 4]}.items():
+            record.take({"kind": "sent", "step": step, "sums": sent, "start": 0.0, "end": 1.0})
+        record.take({"kind": "answer", "process": 0, "version": 0, "sums": [1, 2], "start": 0.5})
+        record.take({"kind": "answer", "process": 1, "version": version, "sums": list(sums), "start": 0.5})
+        record.check()
+
+    checked(2, 3, 4)
+    for version, sums in ((2, (3, 2)), (2, (1, 2)), (0, (1, 4)), (1, (3, 4)), (0, (1, 2))):
+        with pytest.raises(MixedWeights):
+            checked(version, *sums)
 
 
 def test_trainings_that_differ_do_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
