@@ -16,6 +16,9 @@ LEAD_SECONDS: Final = 0.03
 
 OURS: Final = "crossmesh"
 
+WARM_UPS: Final = 8
+"""Untimed steps of each in every case: memory is touched, connections are made, the JVMs compile."""
+
 
 @dataclass
 class Row:
@@ -92,11 +95,11 @@ def _compare(ours: Group, theirs: Group, work: Work, repeats: int, row: Row) -> 
             offers = group.call("open", work=work.to_json())
             opened.append(group)
             group.call("opened", offers=offers)
-        for turn in range(repeats + 1):
-            checked = turn in (0, repeats)
+        for turn in range(-WARM_UPS, repeats):
+            checked = turn in (-WARM_UPS, repeats - 1)
             for group, seconds in ((ours, row.ours), (theirs, row.seconds)):
                 taken = step(group, work, checked)
-                if turn:
+                if turn >= 0:
                     seconds.append(taken)
     finally:
         for group in opened:
