@@ -4,8 +4,9 @@
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
 #   make bench   the link beside ucx_perftest; start, memory, planning, opening
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
+#   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench lab wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-peers lab wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -52,6 +53,15 @@ bench: venv
 	$(BIN)/crossmesh bench link --transport tcp
 	$(BIN)/crossmesh bench link --transport shm
 	$(BIN)/python benchmarks/costs.py
+
+# Each peer by itself: one that does not install is skipped, with a word, by the benchmark.
+# PEERS_PYTHON names an interpreter that has them; by default a virtual environment is made for them.
+PEERS_PYTHON ?= .venv-peers/bin/python
+
+bench-peers: venv
+	[ -x $(PEERS_PYTHON) ] || { $(PYTHON) -m venv .venv-peers && while read -r peer; do \
+	  .venv-peers/bin/python -m pip install --quiet $$peer || true; done < benchmarks/peers/requirements.txt; }
+	cd benchmarks && ../$(BIN)/python -m peers --peers-python "$(abspath $(PEERS_PYTHON))" --json peers/results.json
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots

@@ -93,12 +93,14 @@ class Trainer:
 
 
 class Hosts:
-    """Agents and trainers on all hosts of a network, from construction to `close`.
+    """Agents, and unless told otherwise trainers, on all hosts of a network, from construction to `close`.
 
     **Raises:** `LabError` if one does not start, with what it said.
     """
 
-    def __init__(self, network: Network, arena: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, network: Network, arena: str, env: dict[str, str] | None = None, *, trainers: bool = True
+    ) -> None:
         self.network = network
         self.names = network.shape.names
         self._token = secrets.token_urlsafe(32)
@@ -116,6 +118,8 @@ class Hosts:
         self._env |= env or {}
         try:
             self._start(arena)
+            if trainers:
+                self._start_trainers()
         except BaseException:
             self.close()
             raise
@@ -125,11 +129,16 @@ class Hosts:
             self._agents[host] = self._start_agent(host, arena)
         for host in self.names:
             self._wait_ready(host)
+
+    def _start_trainers(self) -> None:
         for host in self.names:
-            address = f"{self.network.address(host)}:{FLIGHT_PORT}"
-            self.trainers[host] = Trainer(self.network, host, self._env | {"CROSSMESH_AGENT": address})
+            self.trainers[host] = Trainer(self.network, host, self.env(host))
         for trainer in self.trainers.values():
             trainer.answer(START_SECONDS_MAX)
+
+    def env(self, host: str) -> dict[str, str]:
+        """What a process of a host needs to find its agent and its network."""
+        return self._env | {"CROSSMESH_AGENT": f"{self.network.address(host)}:{FLIGHT_PORT}"}
 
     def _start_agent(self, host: str, arena: str) -> subprocess.Popen[bytes]:
         directory = self.network.directory

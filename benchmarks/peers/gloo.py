@@ -1,8 +1,8 @@
-"""torch.distributed with Gloo: a message for each intersection, or a broadcast for each slice that several hosts need."""
+"""torch.distributed with Gloo: a message for each intersection, or a broadcast for what several hosts need."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import Any, Final
 
 import torch
@@ -11,7 +11,7 @@ import torch.distributed as dist
 from .boxes import Array, Work
 from .peer import Exchange
 
-TIMEOUT: Final = datetime.timedelta(seconds=60)
+TIMEOUT: Final = dt.timedelta(seconds=60)
 
 
 def tensor(data: Array) -> Any:

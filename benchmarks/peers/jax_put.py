@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Any, Final
-
-DEVICES_PER_HOST: Final = 4
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES_PER_HOST}"
 
 import jax
 import numpy as np
@@ -16,21 +12,25 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .boxes import Array, Box, Work
 from .peer import CannotDo, Peer
 
+DEVICES_PER_HOST: Final = 4
+
 
 class JaxPut(Peer):
     """The same call in every process; those without a shard pass an array without shards."""
 
-    def hello(self) -> int:
-        """A free port on this host, of which the first's will be the coordinator's."""
-        with socket.socket() as probe:
-            probe.bind((self.addresses[self.host], 0))
-            return int(probe.getsockname()[1])
+    def hello(self) -> list[int]:
+        """Free ports on this host: for the coordinator, of which there is one, and for transfers."""
+        with socket.socket() as first, socket.socket() as second:
+            for probe in (first, second):
+                probe.bind((self.addresses[self.host], 0))
+            return [first.getsockname()[1], second.getsockname()[1]]
 
     def meet(self, hellos: dict[str, Any]) -> None:
         """Joins the job."""
+        jax.config.update("jax_num_cpu_devices", DEVICES_PER_HOST)
         first, address = self.hosts[0], self.addresses[self.host]
-        jax.config.update("jax_cross_host_transfer_socket_address", f"{address}:0")
-        coordinator = f"{self.addresses[first]}:{hellos[first]}"
+        jax.config.update("jax_cross_host_transfer_socket_address", f"{address}:{hellos[self.host][1]}")
+        coordinator = f"{self.addresses[first]}:{hellos[first][0]}"
         jax.distributed.initialize(coordinator, len(self.hosts), self.hosts.index(self.host))
 
     def open(self, work: Work, held: dict[Box, Array]) -> Any:

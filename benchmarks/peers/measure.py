@@ -38,7 +38,7 @@ class Row:
 
     @property
     def ours_median(self) -> float:
-        """crossmesh's."""
+        """Ours."""
         return statistics.median(self.ours)
 
     @property
