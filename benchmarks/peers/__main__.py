@@ -96,7 +96,7 @@ def run_peer(
     else:
         try:
             with Group(peer, place, args.peers_python, env) as theirs:
-                compare(ours, theirs, works, args.repeats, told)
+                compare(ours, theirs, works, args.warm_ups, args.repeats, told)
                 return
         except PeerGone as gone:
             reason = str(gone)
@@ -111,12 +111,13 @@ def main() -> int:
     parser.add_argument("--peer", action="append", choices=[peer for peer in PEERS if peer != OURS])
     parser.add_argument("--case", action="append", choices=[case.name for case in paper_cases()])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--warm-ups", type=int, default=8, help="untimed steps before them")
     parser.add_argument("--divide", type=int, default=DIVIDE, help="what dimension 0 of every tensor is divided by")
     parser.add_argument("--rate", help="run in the network lab (needs root), with NICs of this rate: 500Mbit/s")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    if min(args.repeats, args.divide) < 1:
-        parser.error("--repeats and --divide must be at least 1")
+    if min(args.repeats, args.warm_ups, args.divide) < 1:
+        parser.error("--repeats, --warm-ups and --divide must be at least 1")
     console = Console(width=None if sys.stdout.isatty() else 160)
     cases = [case for case in paper_cases(args.divide) if args.case is None or case.name in args.case]
     hosts = sorted({host for case in cases for mesh in (case.src.mesh, case.dst.mesh) for host in mesh.hosts})

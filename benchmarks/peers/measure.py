@@ -16,9 +16,6 @@ LEAD_SECONDS: Final = 0.03
 
 OURS: Final = "crossmesh"
 
-WARM_UPS: Final = 8
-"""Untimed steps of each in every case: memory is touched, connections are made, the JVMs compile."""
-
 
 @dataclass
 class Row:
@@ -69,14 +66,19 @@ def step(group: Group, work: Work, checked: bool) -> float:
     return max((end for host, end in ends.items() if host in work.wanted), default=max(ends.values())) - at
 
 
-def compare(ours: Group, theirs: Group, works: Sequence[Work], repeats: int, told: Callable[[Row], None]) -> list[Row]:
-    """Every case in turns. A peer that fails in one has no further rows but with that reason."""
+def compare(
+    ours: Group, theirs: Group, works: Sequence[Work], warm_ups: int, repeats: int, told: Callable[[Row], None]
+) -> list[Row]:
+    """Every case in turns. A peer that fails in one has no further rows but with that reason.
+
+    The `warm_ups` are untimed steps of each in every case: memory is touched, connections are made, JVMs compile.
+    """
     rows, gone = [], ""
     for work in works:
         row = Row(work.case, theirs.peer, reason=gone)
         if not gone:
             try:
-                _compare(ours, theirs, work, repeats, row)
+                _compare(ours, theirs, work, warm_ups, repeats, row)
             except Cannot as cannot:
                 row.reason = str(cannot)
             except PeerGone as error:
@@ -88,15 +90,15 @@ def compare(ours: Group, theirs: Group, works: Sequence[Work], repeats: int, tol
     return rows
 
 
-def _compare(ours: Group, theirs: Group, work: Work, repeats: int, row: Row) -> None:
+def _compare(ours: Group, theirs: Group, work: Work, warm_ups: int, repeats: int, row: Row) -> None:
     opened: list[Group] = []
     try:
         for group in (theirs, ours):
             offers = group.call("open", work=work.to_json())
             opened.append(group)
             group.call("opened", offers=offers)
-        for turn in range(-WARM_UPS, repeats):
-            checked = turn in (-WARM_UPS, repeats - 1)
+        for turn in range(-warm_ups, repeats):
+            checked = turn in (-warm_ups, repeats - 1)
             for group, seconds in ((ours, row.ours), (theirs, row.seconds)):
                 taken = step(group, work, checked)
                 if turn >= 0:
