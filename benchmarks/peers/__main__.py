@@ -95,7 +95,8 @@ def run_peer(
         reason = "its processes find each other through files of one machine, which a namespace cannot tell apart"
     else:
         try:
-            with Group(peer, place, args.peers_python, env) as theirs:
+            python = sys.executable if PEERS[peer][0] == "ours" else args.peers_python
+            with Group(peer, place, python, env) as theirs:
                 compare(ours, theirs, works, args.warm_ups, args.repeats, told)
                 return
         except PeerGone as gone:

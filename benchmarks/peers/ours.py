@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 import crossmesh as cm
 from crossmesh._demo import Case, paper_cases
 
@@ -29,10 +31,10 @@ class Crossmesh(Peer):
         if self.host in case.src.mesh.hosts:
             boxes = case.src.boxes(case.spec.shape)
             self._mine = {device: held[boxes[device]] for device in case.src.mesh.devices_of(self.host)}
-            self._tx = self._agent.sender(name, case.spec, case.src, depth=1)
+            self._tx = self._agent.sender(f"{name}/{type(self).__name__}", case.spec, case.src, depth=1)
             self._tx.wait_open(60)
         if self.host in case.dst.mesh.hosts:
-            self._rx = self._agent.receiver(name, case.spec, case.dst, depth=1)
+            self._rx = self._agent.receiver(f"{name}/{type(self).__name__}", case.spec, case.dst, depth=1)
             self._rx.wait_open(60)
 
     def prepare(self) -> None:
@@ -59,3 +61,22 @@ class Crossmesh(Peer):
         for end in (self._tx, self._rx):
             if end is not None:
                 end.close()
+
+
+class InPlace(Crossmesh):
+    """The same with tiles that were built in the agent's memory, so that nothing is copied before it is sent."""
+
+    def prepare(self) -> None:
+        """Builds them."""
+        super().prepare()
+        if self._tx is not None:
+            built = self._tx.arrays(60)
+            for device, tile in built.items():
+                np.copyto(tile, self._held[device])
+            self._mine = built
+
+    def open(self, work: Work, held: dict[Box, Array]) -> None:
+        """As there."""
+        super().open(work, held)
+        if self._tx is not None:
+            self._held = self._mine

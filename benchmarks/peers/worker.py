@@ -21,6 +21,7 @@ from .peer import CannotDo, Peer
 
 PEERS: Final = {
     "crossmesh": ("ours", "Crossmesh"),
+    "in place": ("ours", "InPlace"),
     "mpi send/recv": ("mpi", "MpiSendRecv"),
     "mpi bcast": ("mpi", "MpiBcast"),
     "gloo send/recv": ("gloo", "GlooSendRecv"),

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import queue
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ._arena import tile_view
+from ._arena import Bytes, tile_view
 from ._channel import ChannelEnd, fresh
 from ._control import Delivered, Opened, Sent
 from ._errors import CrossmeshError, TransferCancelled
 from ._source import check_source, read_tile
 from ._transfer import Transfer
+
+
+@dataclass(eq=False)
+class _Lent:
+    """A staging set that the caller builds a step in, and the address where it starts."""
+
+    number: int
+    start: int = 0
 
 
 class Sender(ChannelEnd):
@@ -24,6 +33,7 @@ class Sender(ChannelEnd):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._work: queue.SimpleQueue[tuple[Transfer, list[Any]] | None] = queue.SimpleQueue()
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._lent: dict[int, _Lent] = {}
         self._cancelled_early: list[tuple[int, str]] = []
         super().__init__(*arguments, **named)
         self._stager = threading.Thread(target=self._stage_all, name=f"crossmesh-stage-{self.name}", daemon=True)
@@ -64,6 +74,75 @@ class Sender(ChannelEnd):
             self._work.put((transfer, values))
         return transfer
 
+    def arrays(self, timeout: float | None = None) -> Any:
+        """Arrays in the agent's memory to build a step in: `send` copies nothing then.
+
+        Waits for the channel to open and for memory that no step on its way needs.
+
+        **Arguments:**
+
+        - `timeout`: seconds, or `None` to wait for as long as it takes.
+
+        **Returns:**
+
+        A tree of the stated structure with `{device index: ndarray}` at its leaves, not initialised. Devices that hold
+        the same tile share one array. From `send` on they are the channel's: ask for new ones for the next step. Those
+        that are never sent go back when they are collected.
+
+        **Raises:** `TimeoutError` if no memory becomes free in time; what ended the channel, if it is over.
+
+        !!! Example
+
+            ```python
+            x = tx.arrays()
+            np.matmul(a, b, out=x[0])
+            tx.send(x)
+            ```
+        """
+        opened = self.wait_open(timeout)
+        held: list[dict[int, Any]] = [{} for _ in self._leaves]
+        if opened.set_bytes:
+            memory = self._lend(opened, self._take_free(timeout))
+            for tile in opened.tiles:
+                array = tile_view(memory, tile, self._leaves[tile.tensor].dtype)
+                held[tile.tensor].update(dict.fromkeys(tile.devices, array))
+        return self._treedef.unflatten([dict(sorted(arrays.items())) for arrays in held])
+
+    def _lend(self, opened: Opened, chosen: int) -> Bytes:
+        """The memory of a staging set, which is free again when nobody holds it, unless it was sent."""
+        lent = _Lent(chosen)
+        memory = self._session.arena.owned(opened.sets[chosen], opened.set_bytes, lambda: self._take_back(lent))
+        lent.start = memory.ctypes.data
+        with self._lock:
+            self._lent[lent.start] = lent
+        return memory
+
+    def _lent_with(self, values: list[Any], opened: Opened) -> _Lent | None:
+        """The lent set that the first tile lies in at its place, which is the channel's from now on."""
+        if not self._lent or not opened.tiles:
+            return None
+        first = opened.tiles[0]
+        source = read_tile(values[first.tensor], self._leaves[first.tensor], first)
+        return self._lent.pop(source.ctypes.data - first.offset, None)
+
+    def _take_back(self, lent: _Lent) -> None:
+        # A finalizer: it may run while this very thread holds any lock, so it takes none.
+        if self._lent.get(lent.start) is lent:
+            del self._lent[lent.start]
+            self._free.put(lent.number)
+
+    def _take_free(self, timeout: float | None = None) -> int:
+        try:
+            chosen = self._free.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(
+                f"Channel {self.name!r} had no free memory within {timeout} s; steps are on it."
+            ) from None
+        if chosen < 0:
+            self._free.put(chosen)
+            raise fresh(self._error or TransferCancelled(f"Channel {self.name!r} is closed."))
+        return chosen
+
     def _begin_close(self) -> None:
         self._work.put(None)
 
@@ -101,10 +180,8 @@ class Sender(ChannelEnd):
         opened = self.wait_open()
         if transfer.done():
             return
-        chosen = self._free.get()
-        if chosen < 0:
-            self._free.put(chosen)
-            raise fresh(self._error or TransferCancelled(f"Channel {self.name!r} is closed."))
+        lent = self._lent_with(values, opened)
+        chosen = self._take_free() if lent is None else lent.number
         sent = False
         try:
             if transfer.done():
@@ -113,8 +190,9 @@ class Sender(ChannelEnd):
                 memory = self._session.arena.root(opened.sets[chosen], opened.set_bytes)
                 for tile in opened.tiles:
                     leaf = self._leaves[tile.tensor]
-                    source = read_tile(values[tile.tensor], leaf, tile)
-                    np.copyto(tile_view(memory, tile, leaf.dtype), source, casting="no")
+                    source, place = read_tile(values[tile.tensor], leaf, tile), tile_view(memory, tile, leaf.dtype)
+                    if lent is None or source.ctypes.data != place.ctypes.data:
+                        np.copyto(place, source, casting="no")
             transfer._take()
             with self._lock:
                 if transfer.done():
