@@ -85,8 +85,9 @@ class Sender(ChannelEnd):
 
         **Returns:**
 
-        A tree of the stated structure with `{device index: ndarray}` at its leaves, not initialised. Devices that hold
-        the same tile share one array. From `send` on they are the channel's: ask for new ones for the next step. Those
+        A tree of the stated structure with `{device index: ndarray}` at its leaves, not initialised, for the devices
+        whose tiles leave from this process; those of others are not read. Devices that hold the same tile share one
+        array. From `send` on they are the channel's: ask for new ones for the next step. Those
         that are never sent go back when they are collected.
 
         **Raises:** `TimeoutError` if no memory becomes free in time; what ended the channel, if it is over.
