@@ -27,8 +27,17 @@ PREFIX = "cmlab"
 BURST_SECONDS = 0.001
 BURST_BYTES_MIN = 131072  # room for a whole GSO packet: smaller, the shaper cuts it up, at a core per receiver
 QUEUE = "50ms"
-SETTINGS = ["net.ipv4.tcp_slow_start_after_idle=0"]
-"""As on hosts tuned for bulk transfers. With 1, every step after a pause probes anew for a rate that it had."""
+SETTINGS = [
+    "net.ipv4.tcp_slow_start_after_idle=0",
+    "net.ipv4.tcp_wmem=4096 4194304 8388608",
+    "net.ipv4.tcp_rmem=4096 4194304 8388608",
+]
+"""As on hosts tuned for bulk transfers.
+
+With slow start, every step after a pause probes anew for a rate that it had. A socket that begins with the kernel's
+16 KiB grows to a few milliseconds of the line: a link falls idle whenever its sender waits longer than that for a core,
+of which the hosts of a lab share few.
+"""
 
 END_SECONDS_MAX = 5.0
 

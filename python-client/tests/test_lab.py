@@ -18,7 +18,7 @@ sys.path.insert(0, str(BENCHMARKS))
 from lab import __main__ as command  # noqa: E402
 from lab import cases, measure, network, report, system  # noqa: E402
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 TINY = ["run", "--rate", "500Mbit/s", "--cases", "m1", "--variants", "auto", "--mib", "2", "--hosts", "2"]
 AT_THE_WIRE = "case m1"
