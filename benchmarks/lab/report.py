@@ -12,7 +12,7 @@ from .measure import Record, Result
 
 OVER_BOUND_MAX = 1.05
 OVER_BOUND_SMALL_MAX = 1.15
-SMALL_MIB = 16.0
+SMALL_MIB = 64.0
 OF_BYTE_COUNT_MIN = 0.95
 
 
