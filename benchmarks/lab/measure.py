@@ -176,6 +176,7 @@ def measure(
     variants: Sequence[Variant],
     *,
     repeats: int,
+    baseline_repeats: int,
     mib: float | None,
     slow_seconds: float,
     say: Callable[[str], None],
@@ -186,6 +187,7 @@ def measure(
 
     - `repeats`: of each case and variant, in turn, each the second step of a new channel; what takes more than
       `slow_seconds` is run once, and its first step counts.
+    - `baseline_repeats`: at most so many of what is not `auto`.
     - `mib`: as in `all_cases`.
     - `say`: is told what goes on.
     """
@@ -203,7 +205,8 @@ def measure(
                 records = [r for r in (lab.record(case, variant) for variant in variants) if r is not None]
                 for turn in range(repeats):
                     for record in records:
-                        if turn and record.seconds[0] > slow_seconds:
+                        often = repeats if record.variant == AUTO else min(repeats, baseline_repeats)
+                        if turn >= often or (turn and record.seconds[0] > slow_seconds):
                             continue
                         say(f"{shape.rate / 1e6:g} Mbit/s, case {case.name}, {record.variant.name}, {turn + 1}")
                         fresh = FRESH_STEPS if record.predicted_seconds < slow_seconds else 0
