@@ -75,3 +75,18 @@ def test_reading_ucx_perftest_and_the_ratio():
     assert result.reference == ("tag_bw", 4.0)
     assert result.to_dict()["ratio"] == 0.75
     assert LinkResult("tcp", 1, 1, 1, [1.0]).to_dict()["ratio"] is None
+
+
+@pytest.mark.timeout(180)
+def test_a_measured_link_is_a_topology_to_plan_with(tmp_path):
+    path = tmp_path / "measured.json"
+    small = ["--mib", "1", "--steps", "4", "--repeats", "1", "--depth", "2", "--json"]
+    measured = run("bench", "link", *small, "--write-topology", str(path), "--hosts", "a, b,c")
+    assert measured.exit_code == 0, measured.output
+    found = json.loads(measured.output)
+    topology = cm.Topology.from_file(path)
+    assert set(topology.hosts) == {"a", "b", "c"}
+    assert topology.bandwidth("c") == pytest.approx(found["gb_per_s"] * 1e9)
+    assert 0 < topology.hosts["a"][0].latency == found["latency"] < 1
+    planned = run("plan", "2@a,b S0 -> 1@c R", "--shape", "4096", "--topology", str(path), "--json")
+    assert json.loads(planned.output)["topology"] == json.loads(path.read_text())

@@ -10,6 +10,7 @@ import socket
 import statistics
 import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,8 +25,10 @@ from ._jvm import child_env
 from ._mesh import Mesh
 from ._sharding import Sharding, json_tables
 from ._spec import TensorSpec, resolve
+from ._topology import LATENCY, Topology
 
-NAME = "bench/link"
+LATENCY_BYTES = 64
+LATENCY_STEPS = 200
 TRANSPORTS = {"tcp": "tcp,self", "shm": "tcp,sm,self"}
 PERFTESTS = ("tag_bw", "ucp_am_bw")
 PERFTEST_BYTES = 4 << 20  # the message size at which ucx_perftest is fastest, or near it
@@ -35,7 +38,11 @@ WARM_UP_STEPS = 120  # the JVM compiles what it runs often; until then that cost
 
 @dataclass
 class LinkResult:
-    """What `crossmesh bench link` found; rates in GB/s (1e9 bytes), one for each repeat."""
+    """What `crossmesh bench link` found: rates in GB/s (1e9 bytes), one for each repeat, and the latency in seconds.
+
+    The latency is half of the time from `send` to the news that a small step has been delivered. It is what the
+    planner means by a latency, and an upper bound of the wire's: the agents' work is in it, and the calls to them.
+    """
 
     transport: str
     bytes: int
@@ -43,6 +50,7 @@ class LinkResult:
     depth: int
     link: list[float] = field(default_factory=list)
     perftest: dict[str, list[float]] = field(default_factory=dict)
+    latency: float | None = None
 
     @property
     def median(self) -> float:
@@ -60,6 +68,10 @@ class LinkResult:
     def ratio(self) -> float | None:
         """The link's rate over the reference."""
         return None if self.reference is None else self.median / self.reference[1]
+
+    def topology(self, hosts: Sequence[str]) -> Topology:
+        """Hosts with one NIC each, of this link's bandwidth and latency."""
+        return Topology.uniform(hosts, self.median * 1e9, LATENCY if self.latency is None else self.latency)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -91,12 +103,7 @@ def link(
     result = LinkResult(transport, nbytes, steps, depth)
     arena = 3 * depth * nbytes + (64 << 20)
     with LocalCluster(["a", "b"], arena=arena, env={"UCX_TLS": tls}) as cluster:
-        spec = TensorSpec((nbytes,), "uint8")
-        here, there = (Sharding(Mesh((1,), hosts=[host]), "R") for host in ("a", "b"))
-        source = _End(cluster.agent("a"), spec, here, "src", depth)
-        target = _End(cluster.agent("b"), spec, there, "dst", depth)
-        opened = source.wait_open()
-        target.wait_open()
+        source, target, opened = _open(cluster, "bench/link", nbytes, depth)
         for base in opened.sets:
             memory = cluster.agent("a")._session.arena.root(base, opened.set_bytes)
             memory[:] = np.arange(opened.set_bytes, dtype=np.uint8)
@@ -107,24 +114,35 @@ def link(
                 rate = perftest(test, tls, nbytes * steps // PERFTEST_BYTES, depth)
                 if rate is not None:
                     result.perftest.setdefault(test, []).append(rate)
+        result.latency = _latency(*_open(cluster, "bench/latency", LATENCY_BYTES, 1)[:2])
     return result
+
+
+def _open(cluster: LocalCluster, name: str, nbytes: int, depth: int) -> tuple[_End, _End, Opened]:
+    spec = TensorSpec((nbytes,), "uint8")
+    here, there = (Sharding(Mesh((1,), hosts=[host]), "R") for host in ("a", "b"))
+    source = _End(cluster.agent("a"), name, spec, here, "src", depth)
+    target = _End(cluster.agent("b"), name, spec, there, "dst", depth)
+    opened = source.wait_open()
+    target.wait_open()
+    return source, target, opened
 
 
 class _End:
     """An end of a channel without trees, threads and arrays: only the calls and events of the agent."""
 
-    def __init__(self, agent: Agent, spec: TensorSpec, sharding: Sharding, side: str, depth: int) -> None:
+    def __init__(self, agent: Agent, name: str, spec: TensorSpec, sharding: Sharding, side: str, depth: int) -> None:
         leaves, _ = resolve(spec, sharding, side)
         meshes, layouts, where = json_tables([sharding])
         self.control = agent._control
-        self.session = self.control.open_session(os.getpid(), NAME)
+        self.session = self.control.open_session(os.getpid(), name)
         self.step = -1
         self._events: list[Event] = []
         tensor = {"key": "", "shape": list(leaves[0].shape), "dtype": "uint8", "layout": where[0]}
         self.channel = self.control.open_channel(
             self.session,
             {
-                "name": NAME,
+                "name": name,
                 "side": side,
                 "meshes": meshes,
                 "layouts": layouts,
@@ -179,6 +197,25 @@ def _run(source: _End, target: _End, *, steps: int, depth: int) -> float:
         seconds = time.perf_counter() - start
         taking.result()
     return seconds
+
+
+def _latency(source: _End, target: _End) -> float:
+    """Seconds of one step one way: the median of steps that have the link to themselves."""
+    halves = []
+    for _ in range(LATENCY_STEPS):
+        target.control.recv(target.session, target.channel, source.step + 1)
+        start = time.perf_counter()
+        source.send_next(0)
+        open_events: set[type[Event]] = {Sent, Delivered}
+        while open_events:
+            event = source.next()
+            open_events.discard(type(event))
+            if isinstance(event, Delivered):
+                halves.append((time.perf_counter() - start) / 2)
+        received = target.next()
+        assert isinstance(received, Received), received
+        target.control.release(target.session, target.channel, received.receipt)
+    return statistics.median(halves[LATENCY_STEPS // 2 :])
 
 
 def _take(target: _End, steps: range) -> None:

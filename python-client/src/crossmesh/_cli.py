@@ -60,7 +60,7 @@ def plan(
     latency: Annotated[float | None, typer.Option(help="Seconds; without it 50e-6.")] = None,
     nics: Annotated[int | None, typer.Option(help="NICs of each host; without it 1.")] = None,
     topology: Annotated[Path | None, typer.Option(help="The network, as Topology.to_file writes it.")] = None,
-    strategy: Annotated[str, typer.Option(help="auto, send_recv, broadcast or split_broadcast.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="auto, or one that --compare lists.")] = "auto",
     order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
     compare: Annotated[bool, typer.Option("--compare", help="Every strategy with every order beside it.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the timeline of each NIC (.png, .svg, .pdf).")] = None,
@@ -143,6 +143,10 @@ def link(
     steps: Annotated[int, typer.Option(help="Transfers of a repeat.")] = 48,
     depth: Annotated[int, typer.Option(help="Transfers on the wire.")] = 4,
     repeats: Annotated[int, typer.Option(help="Repeats, in turn with the reference.")] = 5,
+    write_topology: Annotated[
+        Path | None, typer.Option(help="Write what was measured as a topology, for crossmesh plan --topology.")
+    ] = None,
+    hosts: Annotated[str, typer.Option(help="The hosts of that topology, as in a,b,c.")] = "a,b",
     as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
 ) -> None:
     """One-way bandwidth from agent to agent, arena to arena, beside ucx_perftest."""
@@ -152,6 +156,8 @@ def link(
     if transport not in TRANSPORTS:
         raise LayoutError(f"There is no transport {transport!r}. Available: {', '.join(TRANSPORTS)}.")
     result = measure(transport=transport, nbytes=mib << 20, steps=steps, depth=depth, repeats=repeats)
+    if write_topology is not None:
+        result.topology([host.strip() for host in hosts.split(",")]).to_file(write_topology)
     if as_json:
         print(json.dumps(result.to_dict()))  # noqa: T201
         return
@@ -166,6 +172,8 @@ def link(
     ratio = "no ucx_perftest here (apt-get install ucx-utils)" if result.ratio is None else f"{result.ratio:.2f}"
     table.add_row("crossmesh, agent to agent", f"{result.median:.2f}", ratio)
     console.print(table)
+    if result.latency is not None:
+        console.print(f"One way, a step of few bytes: {_explain.seconds(result.latency)}, with the calls to the agents")
 
 
 @app.command()

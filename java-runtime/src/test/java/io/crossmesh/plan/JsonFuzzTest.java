@@ -74,7 +74,8 @@ class JsonFuzzTest {
     PlanRequest request = PlanJson.readRequest(text);
     assertThat(PlanJson.readRequest(PlanJson.write(request))).isEqualTo(request);
     if (accepted[0]++ % PLANNED_OF_ACCEPTED == 0) {
-      Planner.plan(request);
+      // Order size is quick however large the damage made a tensor.
+      Planner.plan(request.with(request.strategy(), Order.SIZE));
     }
   }
 
