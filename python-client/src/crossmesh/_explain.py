@@ -84,6 +84,7 @@ def _table(title: str, *columns: str, total: int | None = None, shown: int = 0, 
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_edge=False,
+        min_width=len(title),
         caption=f"... and {total - shown:,} more{rest}" if total is not None and total > shown else None,
         caption_justify="left",
     )
