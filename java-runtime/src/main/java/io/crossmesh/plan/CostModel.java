@@ -97,18 +97,16 @@ final class CostModel {
     return cells.stream().mapToLong(cell -> cell.receivers().devices().size()).sum();
   }
 
-  /** Seconds of the NIC direction with the most to do. */
+  /** Seconds of the NIC direction, or shared limit, with the most to do. */
   private static double busiest(List<Route> routes, Network network) {
-    double[] sent = new double[network.size()];
-    double[] received = new double[network.size()];
+    double[] busy = new double[network.resources()];
     double most = 0;
     for (Route route : routes) {
       for (int i = 0; i < route.hops(); i++) {
-        int from = route.hosts().get(i);
-        int to = route.hosts().get(i + 1);
-        sent[from] += route.bytes() / network.bandwidth(from);
-        received[to] += route.bytes() / network.bandwidth(to);
-        most = Math.max(most, Math.max(sent[from], received[to]));
+        for (int resource : network.crossed(route.hosts().get(i), route.hosts().get(i + 1))) {
+          busy[resource] += route.bytes() / network.rate(resource);
+          most = Math.max(most, busy[resource]);
+        }
       }
     }
     return most;

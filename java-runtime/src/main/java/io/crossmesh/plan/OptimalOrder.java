@@ -6,7 +6,6 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.ToIntFunction;
 
 /**
  * {@link Order#OPTIMAL}: senders, pieces, chains and their order so that the plan ends at the lower
@@ -49,6 +48,9 @@ final class OptimalOrder {
   /** Nearer to the bound than this ratio, no other manner is tried. */
   private static final double ENOUGH = 0.005;
 
+  /** Where limits are shared, weights of the nearest holders that are tried. */
+  private static final double[] NEAR_PARTS = {0, 0.25, 0.5, 0.75, 1};
+
   /** Beyond this number of pieces, choosing each start with care takes too long. */
   private static final int MAX_PIECES = 1 << 14;
 
@@ -61,6 +63,9 @@ final class OptimalOrder {
   private final Urgency urgency;
   private final double lowerBound;
   private Outcome best = Outcome.NONE;
+
+  /** What the nearest holders have to send more, in the best. */
+  private double nearPart;
 
   private OptimalOrder(
       Work work, List<Chosen> chosen, Network network, Urgency urgency, double lowerBound) {
@@ -102,15 +107,22 @@ final class OptimalOrder {
   }
 
   private void tryManners() {
+    for (double part : network.groups() > 0 ? NEAR_PARTS : new double[] {0}) {
+      double end = best.end();
+      tryManners(new Senders(work.deliveries(), 1, delivery -> 0, network, part));
+      nearPart = best.end() < end ? part : nearPart;
+    }
+  }
+
+  private void tryManners(Senders senders) {
     double enough = lowerBound * (1 + ENOUGH) + latency();
-    Shares shares = Shares.of(List.of(demand(work.deliveries())), network);
     for (Manner manner : Manner.ALL) {
       if (best.end() <= enough || (!manner.equals(Manner.USUAL) && isSingle())) {
         break;
       }
       int count = -1;
       for (int pieces : PIECES) {
-        List<Piece> cut = cut(work.deliveries(), delivery -> 0, shares, lowerBound / pieces);
+        List<Piece> cut = cut(work.deliveries(), senders, lowerBound / pieces);
         if (cut.size() == count) {
           continue;
         }
@@ -134,20 +146,19 @@ final class OptimalOrder {
   private void tryUrgent(List<Cell> cells) {
     List<Delivery> sorted = new ArrayList<>(work.deliveries());
     sorted.sort(Comparator.comparingDouble(delivery -> urgency.due(delivery.cell())));
-    List<Map<List<Integer>, Long>> demands = new ArrayList<>();
     List<Double> bounds = new ArrayList<>();
     for (int k = 0; k < urgency.classes(); k++) {
       int last = k;
-      demands.add(demand(sorted.stream().filter(d -> urgency.classOf(d.cell()) == last).toList()));
       List<Cell> until = cells.stream().filter(cell -> urgency.classOf(cell) <= last).toList();
       bounds.add(LowerBound.of(until, network));
     }
-    Shares shares = Shares.of(demands, network);
+    Senders senders =
+        new Senders(sorted, urgency.classes(), d -> urgency.classOf(d.cell()), network, nearPart);
     double latest = best.end() * (1 + Outcome.EQUAL);
     for (Manner manner : Manner.URGENT) {
       int count = -1;
       for (int pieces : PIECES) {
-        List<Piece> cut = cut(sorted, d -> urgency.classOf(d.cell()), shares, lowerBound / pieces);
+        List<Piece> cut = cut(sorted, senders, lowerBound / pieces);
         if (cut.size() == count) {
           continue;
         }
@@ -173,14 +184,6 @@ final class OptimalOrder {
     List<Route> routes = new ArrayList<>(work.copies());
     routes.addAll(Interleaver.order(pieces, smallestChunk(), network, manner));
     return urgency.outcome(Timeline.predict(routes, chosen, network));
-  }
-
-  private static Map<List<Integer>, Long> demand(List<Delivery> deliveries) {
-    Map<List<Integer>, Long> demand = new HashMap<>();
-    for (Delivery delivery : deliveries) {
-      demand.merge(delivery.cell().holders().hosts(), delivery.bytes(), Long::sum);
-    }
-    return demand;
   }
 
   /** Pieces of one slice alone have no other order. */
@@ -209,18 +212,16 @@ final class OptimalOrder {
    * Cuts each delivery into pieces that take their sender about this long, and deals them out to
    * the holders by the shares of its class. What rounding leaves is carried on to the next pieces.
    */
-  private List<Piece> cut(
-      List<Delivery> deliveries, ToIntFunction<Delivery> classOf, Shares shares, double seconds) {
-    record Source(int urgency, List<Integer> holders) {}
+  private List<Piece> cut(List<Delivery> deliveries, Senders senders, double seconds) {
     List<Piece> pieces = new ArrayList<>();
-    Map<Source, double[]> debts = new HashMap<>();
+    Map<Senders.Source, double[]> shares = new HashMap<>();
+    Map<Senders.Source, double[]> debts = new HashMap<>();
     for (Delivery delivery : deliveries) {
-      int urgent = classOf.applyAsInt(delivery);
       Cell cell = delivery.cell();
       List<Integer> holders = cell.holders().hosts();
-      double[] share = shares.of(urgent, holders);
-      double[] debt =
-          debts.computeIfAbsent(new Source(urgent, holders), key -> new double[share.length]);
+      Senders.Source source = senders.source(delivery);
+      double[] share = shares.computeIfAbsent(source, senders::shares);
+      double[] debt = debts.computeIfAbsent(source, key -> new double[share.length]);
       long chunk = chosen.get(cell.task().tensor()).chunkBytes();
       double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
       long element = delivery.bytes() / delivery.box().volume();
@@ -233,7 +234,7 @@ final class OptimalOrder {
           most = debt[i] > debt[most] ? i : most;
         }
         debt[most] -= bytes;
-        pieces.add(new Piece(delivery, box, bytes, most, urgent));
+        pieces.add(new Piece(delivery, box, bytes, most, source.urgency()));
       }
       if (pieces.size() > MAX_PIECES) {
         return pieces;

@@ -139,6 +139,25 @@ class DeadlinesTest {
     assertThat(arrival / RANDOM_PLANS).as("mean arrival of the most urgent").isLessThan(0.8);
   }
 
+  @Test
+  void whatADeviceOfBothMeshesHoldsIsNotSent() {
+    Sharding src = layout("S0 R", "a", "b");
+    Sharding dst = layout("S0 R", "a", "c");
+    TensorReshard half = tensor("half", 64, src, dst).by(0);
+    TensorReshard same = tensor("same", 64, src, src).by(0);
+    TensorReshard more = tensor("more", 64, layout("R R", "a"), layout("R R", "a", "b"));
+    Plan plan = plan(List.of(half, same, more));
+    assertThat(plan.bytesReceived())
+        .containsEntry("a", 0L)
+        .containsEntry("b", 64L << 20)
+        .containsEntry("c", 32L << 20);
+    assertThat(plan.bytesSent()).containsEntry("a", 64L << 20).containsEntry("b", 32L << 20);
+    assertThat(finish(plan, 1)).isZero();
+    assertThat(plan.moves().stream().filter(move -> move.tensor() == 1))
+        .isNotEmpty()
+        .allMatch(Move::local);
+  }
+
   @ParameterizedTest
   @ValueSource(doubles = {-1, Double.NaN, Double.POSITIVE_INFINITY})
   void whatIsNoDeadlineIsRefused(double seconds) {

@@ -1,7 +1,9 @@
 package io.crossmesh.plan;
 
 import io.crossmesh.mesh.DType;
+import io.crossmesh.mesh.Limit;
 import io.crossmesh.mesh.Mesh;
+import io.crossmesh.mesh.Nic;
 import io.crossmesh.mesh.Sharding;
 import io.crossmesh.mesh.TensorSpec;
 import io.crossmesh.mesh.Topology;
@@ -9,6 +11,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.stream.IntStream;
 
 /**
@@ -35,6 +39,38 @@ final class RandomLayouts {
 
   static PlanRequest request(long seed, Strategy strategy, Order order) {
     return new RandomLayouts(seed).request(strategy, order);
+  }
+
+  /** The same layout where each host has one to four NICs, of half the bandwidth or all of it. */
+  static PlanRequest uneven(long seed) {
+    PlanRequest request = request(seed, Order.OPTIMAL);
+    Random random = new Random(~seed);
+    SortedMap<String, List<Nic>> hosts = new TreeMap<>();
+    for (String host : request.hosts()) {
+      Nic nic = new Nic(BANDWIDTH / (1 + random.nextInt(2)), 0);
+      hosts.put(host, Collections.nCopies(1 + random.nextInt(4), nic));
+    }
+    return over(request, new Topology(hosts, List.of()));
+  }
+
+  /**
+   * The same layout where all hosts, in random order, stand in two racks whose uplinks have the
+   * bandwidth of half their hosts, but of one NIC at least.
+   */
+  static PlanRequest racks(long seed) {
+    PlanRequest request = request(seed, Order.OPTIMAL);
+    List<String> hosts = new ArrayList<>(request.hosts());
+    Collections.shuffle(hosts, new Random(~seed));
+    List<Limit> limits = new ArrayList<>();
+    int half = hosts.size() / 2;
+    for (List<String> rack : List.of(hosts.subList(0, half), hosts.subList(half, hosts.size()))) {
+      limits.add(new Limit(rack, BANDWIDTH * Math.max(1, rack.size() / 2)));
+    }
+    return over(request, new Topology(request.topology().hosts(), limits));
+  }
+
+  private static PlanRequest over(PlanRequest request, Topology topology) {
+    return new PlanRequest(request.tensors(), topology, request.strategy(), request.order());
   }
 
   private PlanRequest request(Strategy strategy, Order order) {

@@ -61,11 +61,16 @@ final class Replay {
 
   /** Checks holders, coverage and bytes, and returns the makespan in bytes of one NIC's time. */
   static long check(Plan plan) {
+    return checkMoves(plan).makespan();
+  }
+
+  /** Checks holders, coverage and bytes. */
+  static Replay checkMoves(Plan plan) {
     Replay replay = new Replay(plan);
     replay.checkHolders();
     replay.checkCoverage();
     replay.checkBytes();
-    return replay.makespan();
+    return replay;
   }
 
   private void checkHolders() {
