@@ -18,6 +18,7 @@ from ._errors import (
     LayoutError,
     PeerLost,
     PlanMismatch,
+    ScheduleError,
     StepMismatch,
     TransferCancelled,
     TransferTimeout,
@@ -25,8 +26,10 @@ from ._errors import (
 from ._mesh import Device, Mesh
 from ._plan import Chosen, Move, Plan, UnitTask, plan
 from ._receiver import Receiver
+from ._schedule import Op, Schedule, schedule
 from ._sender import Sender
 from ._sharding import Sharding
+from ._simulation import OpSpan, Simulation, TransferSpan, simulate
 from ._spec import TensorSpec
 from ._topology import Nic, Topology
 from ._transfer import Transfer
@@ -50,22 +53,30 @@ __all__ = [
     "Mesh",
     "Move",
     "Nic",
+    "Op",
+    "OpSpan",
     "PeerLost",
     "Plan",
     "PlanMismatch",
     "Receiver",
+    "Schedule",
+    "ScheduleError",
     "Sender",
     "Sharding",
+    "Simulation",
     "StepMismatch",
     "TensorSpec",
     "Topology",
     "Transfer",
     "TransferCancelled",
+    "TransferSpan",
     "TransferTimeout",
     "UnitTask",
     "__version__",
     "connect",
     "plan",
+    "schedule",
+    "simulate",
 ]
 
 

@@ -238,6 +238,34 @@ class Gateway:
         """See `PlanHolder`."""
         self._call("planRelease", plan)
 
+    def schedule(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a pipeline schedule, keep it and give its summary."""
+        return dict(self._call("schedule", json.dumps(request)))
+
+    def schedule_load(self, document: str) -> dict[str, Any]:
+        """Read and check a schedule document, keep it and give its summary."""
+        return dict(self._call("scheduleLoad", document))
+
+    def schedule_json(self, number: int) -> str:
+        """A kept schedule as a document."""
+        return json.dumps(self._call("scheduleJson", number))
+
+    def schedule_stage(self, number: int, stage: int) -> list[str]:
+        """The operations of one stage of a kept schedule."""
+        return [str(op) for op in self._call("scheduleStage", number, stage)]
+
+    def schedule_release(self, number: int) -> None:
+        """Forget a schedule."""
+        self._call("scheduleRelease", number)
+
+    def simulate(self, number: int, run: dict[str, Any]) -> dict[str, Any]:
+        """What a kept schedule takes, in numbers."""
+        return dict(self._call("simulate", number, json.dumps(run)))
+
+    def simulate_timeline(self, number: int, run: dict[str, Any]) -> dict[str, Any]:
+        """Every operation and transfer of such a run."""
+        return dict(self._call("simulateTimeline", number, json.dumps(run)))
+
     def join(self, peers: Sequence[tuple[str, str]]) -> None:
         """Tell the agent all agents of the cluster: `(name, host:port of the Flight door)`."""
         self._call("join", json.dumps([{"name": name, "address": address} for name, address in peers]))

@@ -46,6 +46,10 @@ class AuthError(CrossmeshError, PermissionError):
     """A wrong or missing token."""
 
 
+class ScheduleError(CrossmeshError, ValueError):
+    """A pipeline schedule that cannot be: its shape, its times, or the memory it needs."""
+
+
 _BY_NAME: dict[str, type[CrossmeshError]] = {
     cls.__name__: cls
     for cls in (
@@ -59,6 +63,7 @@ _BY_NAME: dict[str, type[CrossmeshError]] = {
         TransferCancelled,
         ArenaFull,
         AuthError,
+        ScheduleError,
     )
 }
 

@@ -23,6 +23,8 @@ public enum Code {
   ARENA_FULL("ArenaFull"),
   /** A wrong or missing token. */
   AUTH("AuthError"),
+  /** A pipeline schedule that cannot be: its shape, its times, or the memory it needs. */
+  SCHEDULE("ScheduleError"),
   /** A mistake of crossmesh itself. */
   INTERNAL("CrossmeshError");
 

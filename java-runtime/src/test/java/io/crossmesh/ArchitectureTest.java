@@ -22,12 +22,13 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ThreadPoolExecutor;
 
-/** Which package may use which: mesh, then plan, then transfer; memory beside them. */
+/** Which package may use which: mesh, then plan, then transfer; schedule and memory beside them. */
 @AnalyzeClasses(packages = "io.crossmesh", importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArchitectureTest {
   private static final String CORE = "io.crossmesh";
   private static final String MESH = "io.crossmesh.mesh..";
   private static final String PLAN = "io.crossmesh.plan..";
+  private static final String SCHEDULE = "io.crossmesh.schedule..";
   private static final String MEMORY = "io.crossmesh.memory..";
   private static final String TRANSFER = "io.crossmesh.transfer";
   private static final String UCX = "io.crossmesh.transfer.ucx..";
@@ -77,6 +78,17 @@ final class ArchitectureTest {
           .allowEmptyShould(true);
 
   @ArchTest
+  static final ArchRule scheduleDependsOnMeshOnly =
+      classes()
+          .that()
+          .resideInAPackage(SCHEDULE)
+          .should()
+          .onlyDependOnClassesThat(
+              resideInAnyPackage(
+                  CORE, MESH, SCHEDULE, "java..", "com.fasterxml.jackson..", "org.jspecify.."))
+          .allowEmptyShould(true);
+
+  @ArchTest
   static final ArchRule memoryKnowsBoxesAndNothingElseOfOurs =
       classes()
           .that()
@@ -112,7 +124,7 @@ final class ArchitectureTest {
   static final ArchRule planningNeedsNoNativeCode =
       noClasses()
           .that()
-          .resideInAnyPackage(MESH, PLAN)
+          .resideInAnyPackage(MESH, PLAN, SCHEDULE)
           .should()
           .dependOnClassesThat(resideInAnyPackage("java.lang.foreign..", "sun..", "jdk.."))
           .allowEmptyShould(true);
@@ -121,7 +133,7 @@ final class ArchitectureTest {
   static final ArchRule planningUsesNoClockThreadOrSocket =
       noClasses()
           .that()
-          .resideInAnyPackage(MESH, PLAN)
+          .resideInAnyPackage(MESH, PLAN, SCHEDULE)
           .should()
           .dependOnClassesThat(TIME_THREADS_AND_SOCKETS)
           .allowEmptyShould(true);
@@ -140,7 +152,7 @@ final class ArchitectureTest {
   static final ArchRule nobodyElseReadsTheClock =
       noClasses()
           .that()
-          .resideInAnyPackage(MESH, PLAN, MEMORY, TRANSFER)
+          .resideInAnyPackage(MESH, PLAN, SCHEDULE, MEMORY, TRANSFER)
           .and(not(EDGES))
           .should()
           .callMethod(System.class, "nanoTime")

@@ -62,7 +62,7 @@ final class StatusBridge {
 
   static CallStatus statusOf(Code code) {
     return switch (code) {
-      case LAYOUT, PLAN_MISMATCH, STEP_MISMATCH -> CallStatus.INVALID_ARGUMENT;
+      case LAYOUT, PLAN_MISMATCH, STEP_MISMATCH, SCHEDULE -> CallStatus.INVALID_ARGUMENT;
       case PEER_LOST, AGENT_UNAVAILABLE -> CallStatus.UNAVAILABLE;
       case TRANSFER_TIMEOUT -> CallStatus.TIMED_OUT;
       case TRANSFER_CANCELLED -> CallStatus.CANCELLED;

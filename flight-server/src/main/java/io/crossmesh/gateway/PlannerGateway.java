@@ -29,6 +29,7 @@ public final class PlannerGateway implements AutoCloseable {
   private final Supplier<ObjectNode> identity;
   private final Optional<AgentSide> agent;
   private final PlanRegistry plans;
+  private final ScheduleCalls schedules = new ScheduleCalls();
   private final Optional<Sessions> sessions;
 
   private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent, Path directory) {
@@ -126,6 +127,41 @@ public final class PlannerGateway implements AutoCloseable {
   /** Forgets a plan; harmless if it is forgotten already. */
   public String planRelease(long id) {
     return done(() -> plans.release(id));
+  }
+
+  /** Makes a pipeline schedule and keeps it; answers its summary with its number. */
+  public String schedule(String requestJson) {
+    return Envelope.of(() -> schedules.make(requestJson));
+  }
+
+  /** Reads a schedule document, checks it and keeps it; answers as {@link #schedule}. */
+  public String scheduleLoad(String document) {
+    return Envelope.of(() -> schedules.load(document));
+  }
+
+  /** The whole document of a kept schedule. */
+  public String scheduleJson(long id) {
+    return Envelope.of(() -> schedules.document(id));
+  }
+
+  /** The operations of one stage of a kept schedule. */
+  public String scheduleStage(long id, long stage) {
+    return Envelope.of(() -> schedules.stage(id, stage));
+  }
+
+  /** What a kept schedule takes with the times of a run document. */
+  public String simulate(long id, String runJson) {
+    return Envelope.of(() -> schedules.simulate(id, runJson));
+  }
+
+  /** Every operation and transfer of such a run. */
+  public String simulateTimeline(long id, String runJson) {
+    return Envelope.of(() -> schedules.timeline(id, runJson));
+  }
+
+  /** Forgets a schedule; harmless if it is forgotten already. */
+  public String scheduleRelease(long id) {
+    return done(() -> schedules.release(id));
   }
 
   /** Makes other agents known: {@code [{"name", "address": "host:port"}]}. */

@@ -1,0 +1,237 @@
+package io.crossmesh.schedule;
+
+import java.util.Arrays;
+
+/**
+ * Runs operations and transfers event by event; see {@link Network} for who waits for what. All
+ * that happens at one instant happens before anything is decided at it: first what ended, then
+ * transfers start, then stages start operations.
+ */
+final class Engine {
+  private final PipelineShape shape;
+  private final Tasks tasks;
+  private final Timing timing;
+  private final boolean split;
+  private final Network network;
+  private final Links links;
+  private final EventHeap events = new EventHeap();
+  private final StageClock clock;
+
+  private final long[] start;
+  private final long[] end;
+  private final long[] sendStart;
+  private final long[] arrival;
+  private final int[] running;
+  private final int[] outbox;
+  private final int[] sending;
+  private final int[] receiving;
+  private final boolean[] marked;
+  private final int[] marks;
+  private int markCount;
+  private long now;
+  private int left;
+
+  /** An engine for one run. */
+  Engine(Timing timing, boolean split, Network network) {
+    this.shape = timing.shape();
+    this.tasks = new Tasks(shape);
+    this.timing = timing;
+    this.split = split;
+    this.network = network;
+    this.links = new Links(shape, network, tasks.transfers());
+    int n = shape.stages();
+    this.clock = new StageClock(n);
+    this.start = filled(tasks.count());
+    this.end = filled(tasks.count());
+    this.sendStart = filled(tasks.transfers());
+    this.arrival = filled(tasks.transfers());
+    this.running = new int[n];
+    this.outbox = new int[n];
+    Arrays.fill(running, -1);
+    Arrays.fill(outbox, -1);
+    this.sending = new int[n];
+    this.receiving = new int[n];
+    this.marked = new boolean[n];
+    this.marks = new int[n];
+    this.left = shape.inference() || split ? tasks.count() : tasks.transfers();
+  }
+
+  private static long[] filled(int size) {
+    long[] array = new long[size];
+    Arrays.fill(array, -1);
+    return array;
+  }
+
+  /** Runs until nothing happens any more; whether every operation has run. */
+  boolean run(Dispatcher dispatcher) {
+    for (int stage = 0; stage < shape.stages(); stage++) {
+      mark(stage);
+    }
+    dispatch(dispatcher);
+    while (!events.isEmpty()) {
+      now = events.time();
+      while (!events.isEmpty() && events.time() == now) {
+        int event = events.poll();
+        if (event < shape.stages()) {
+          ended(event);
+        } else {
+          landed(event - shape.stages(), true);
+        }
+      }
+      while (links.hasMarked()) {
+        transfers(dispatcher);
+      }
+      dispatch(dispatcher);
+    }
+    return left == 0;
+  }
+
+  private void ended(int stage) {
+    int task = running[stage];
+    running[stage] = -1;
+    left--;
+    clock.idle(stage, now);
+    mark(stage);
+    int consumer = tasks.consumer(task);
+    if (consumer >= 0 && shape.stages() == 1) {
+      arrival[consumer] = now;
+    } else if (consumer >= 0) {
+      links.post(tasks.queue(consumer), consumer, now);
+      if (!network.overlap()) {
+        outbox[stage] = consumer;
+      }
+    }
+    if (!network.overlap()) {
+      links.markStage(stage);
+    }
+  }
+
+  private void landed(int consumer, boolean occupied) {
+    int queue = tasks.queue(consumer);
+    int receiver = tasks.stage(consumer);
+    mark(receiver);
+    if (occupied) {
+      links.release(queue);
+    }
+    if (!network.overlap()) {
+      int sender = tasks.stage(tasks.producer(consumer));
+      if (occupied) {
+        sending[sender]--;
+        receiving[receiver]--;
+      }
+      outbox[sender] = -1;
+      clock.sent(sender, now);
+      mark(sender);
+      links.markStage(sender);
+      links.markStage(receiver);
+    }
+  }
+
+  private void transfers(Dispatcher dispatcher) {
+    for (int queue : links.takeMarked()) {
+      while (links.head(queue) >= 0 && links.free(queue) && met(links.head(queue), dispatcher)) {
+        begin(queue, links.head(queue));
+      }
+    }
+  }
+
+  private void begin(int queue, int consumer) {
+    links.take(queue);
+    int part = tasks.virtualStage(consumer);
+    long ticks =
+        tasks.isForward(consumer) ? timing.sendForward(part - 1) : timing.sendBackward(part);
+    sendStart[consumer] = now;
+    arrival[consumer] = now + ticks;
+    if (ticks == 0) {
+      landed(consumer, false);
+      return;
+    }
+    links.occupy(queue);
+    if (!network.overlap()) {
+      sending[tasks.stage(tasks.producer(consumer))]++;
+      receiving[tasks.stage(consumer)]++;
+    }
+    events.add(now + ticks, shape.stages() + consumer);
+  }
+
+  /** Whether both stages are at the transfer, which overlapped ones need not be. */
+  private boolean met(int consumer, Dispatcher dispatcher) {
+    if (network.overlap()) {
+      return true;
+    }
+    int sender = tasks.stage(tasks.producer(consumer));
+    int receiver = tasks.stage(consumer);
+    boolean one = network.exchange();
+    return running[sender] < 0
+        && running[receiver] < 0
+        && sending[sender] == 0
+        && receiving[receiver] == 0
+        && (one || (receiving[sender] == 0 && sending[receiver] == 0))
+        && (outbox[receiver] >= 0 || dispatcher.next(receiver) < 0);
+  }
+
+  private void dispatch(Dispatcher dispatcher) {
+    int count = markCount;
+    markCount = 0;
+    for (int i = 0; i < count; i++) {
+      int stage = marks[i];
+      marked[stage] = false;
+      boolean free =
+          running[stage] < 0 && outbox[stage] < 0 && sending[stage] == 0 && receiving[stage] == 0;
+      int task = free ? dispatcher.next(stage) : -1;
+      if (task >= 0) {
+        begin(stage, task, dispatcher);
+      }
+    }
+  }
+
+  private void begin(int stage, int task, Dispatcher dispatcher) {
+    int producer = tasks.producer(task);
+    clock.starts(stage, now, producer < 0 ? -1 : end[producer]);
+    long ticks = timing.op(tasks.kind(task), tasks.virtualStage(task), split);
+    clock.works(stage, ticks);
+    start[task] = now;
+    end[task] = now + ticks;
+    running[stage] = task;
+    events.add(now + ticks, stage);
+    dispatcher.started(task);
+  }
+
+  private void mark(int stage) {
+    if (!marked[stage]) {
+      marked[stage] = true;
+      marks[markCount++] = stage;
+    }
+  }
+
+  /** Whether what an operation needs from elsewhere is on its stage. */
+  boolean arrived(int task) {
+    return tasks.producer(task) < 0 || (arrival[task] >= 0 && arrival[task] <= now);
+  }
+
+  boolean started(int task) {
+    return start[task] >= 0;
+  }
+
+  /** When the input of an operation will be there, if it is on its way; else -1. */
+  long arrival(int task) {
+    return arrival[task];
+  }
+
+  long now() {
+    return now;
+  }
+
+  /** What the run took, in ticks. */
+  long makespan() {
+    return clock.latest();
+  }
+
+  StageClock clock() {
+    return clock;
+  }
+
+  Timeline timeline() {
+    return new Timeline(tasks, start, end, sendStart, arrival);
+  }
+}
