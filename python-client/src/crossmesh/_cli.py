@@ -14,7 +14,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from . import __version__, _explain
+from . import __version__, _cli_schedule, _explain
 from ._errors import CrossmeshError, LayoutError
 from ._mesh import Mesh
 from ._plan import Plan
@@ -25,6 +25,7 @@ from ._topology import BANDWIDTH, LATENCY, Topology
 app = typer.Typer(name="crossmesh", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks, each beside a reference measured in the same run.")
 app.add_typer(bench_app, name="bench")
+app.command("schedule")(_cli_schedule.command)
 console = Console()
 
 

@@ -53,7 +53,7 @@ def both_ways(transfer: Transfers) -> tuple[float | list[float], float | list[fl
     if isinstance(transfer, tuple):
         if len(transfer) != 2:
             raise ScheduleError(
-                f"transfer is a tuple of {len(transfer)}; a tuple is (forward, backward), write a list for the boundaries."
+                f"transfer is a tuple of {len(transfer)}; it is (forward, backward), or a list of boundaries."
             )
         return number_or_list("transfer", transfer[0]), number_or_list("transfer", transfer[1])
     if isinstance(transfer, numbers.Real):
@@ -81,7 +81,7 @@ def _number(name: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ScheduleError(f"{name} holds {value!r}, which is no number. State seconds, or bytes for memory.") from None
+        raise ScheduleError(f"{name} holds {value!r}, which is no number. State seconds, or bytes.") from None
     if not math.isfinite(number) or number < 0:
         raise ScheduleError(f"{name} holds {value!r}; a number here is finite and not negative. Measure it again.")
     return number

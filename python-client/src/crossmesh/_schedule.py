@@ -192,15 +192,15 @@ def schedule(
         warm-up of each stage and where weight gradients run from the times below, and in the simulator is never slower
         than a fixed schedule of as many parts that fits `memory`.
     - `stages`, `microbatches`: any numbers; with virtual stages, micro-batches that `stages` divides.
-    - `virtual`: parts of the model on each stage, part k on stage `k % stages`. Default 2 for `"interleaved-1f1b"`, else
-        1; others than these two have 1.
+    - `virtual`: parts of the model on each stage, part k on stage `k % stages`. Default 2 for `"interleaved-1f1b"`
+        and 1 for `"adaptive"`; the others have 1.
     - `inference`: forwards only.
     - `memory`: the most that each stage may hold, one number or a list, in the unit of `activation`. Default: no limit.
     - `activation`, `residual`: what a micro-batch holds on a stage until its backward, and from its backward to its
         weight gradient where that runs apart; one number or a list. Default 1, so that `memory` counts micro-batches;
         `residual` is `activation` if not given.
-    - `forward`, `backward`, `weight`, `transfer`, `overlap`, `exchange`, `half_duplex`, `hosts`: as in `cm.simulate`, for
-        `"adaptive"`; the others do not look at times.
+    - `forward`, `backward`, `weight`, `transfer`, `overlap`, `exchange`, `half_duplex`, `hosts`: as in `cm.simulate`,
+        for `"adaptive"`; the others do not look at times.
 
     **Raises:**
 

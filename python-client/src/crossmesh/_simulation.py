@@ -25,7 +25,7 @@ class OpSpan:
 
 @dataclass(frozen=True, slots=True)
 class TransferSpan:
-    """What `op` of `sender` made, on its way to stage `receiver`: ready at `posted`, on the wire from `start` to `end`."""
+    """What `op` made, on its way from stage `sender` to `receiver`: ready at `posted`, sent from `start` to `end`."""
 
     sender: int
     receiver: int
@@ -64,8 +64,7 @@ class Simulation:
 
     @property
     def exposed(self) -> list[float]:
-        """Seconds in which a stage does nothing though what it waits for is made, only not here yet; or is in a blocking
-        send."""
+        """Seconds in which a stage does nothing though what it waits for is made but not here, or it is sending."""
         return [float(seconds) for seconds in self._result["exposed"]]
 
     @property
@@ -132,8 +131,9 @@ class Simulation:
             events.append({"ph": "M", "pid": process, "name": "process_name", "args": {"name": name}})
         events.extend(_track(0, stage, f"stage {stage}") for stage in range(self.schedule.stages))
         events.extend(_track(1, number, f"{a} to {b}") for number, (a, b) in enumerate(links))
-        for span in self.ops:
-            events.append(_event(0, span.stage, str(span.op), span.start, span.end, {"kind": span.op.kind}))
+        events.extend(
+            _event(0, span.stage, str(span.op), span.start, span.end, {"kind": span.op.kind}) for span in self.ops
+        )
         for sent in self.transfers:
             waited = {"waited_ms": (sent.start - sent.posted) * 1e3}
             lane = links.index((sent.sender, sent.receiver))
@@ -179,20 +179,20 @@ def simulate(
     **Arguments:**
 
     - `schedule`: from `cm.schedule`.
-    - `forward`, `backward`, `weight`: seconds of a micro-batch on a stage; one number, or a list for the stages (its parts
-        share it evenly) or for the parts. With `weight`, `backward` is the gradient of the inputs alone, and schedules
-        that do not run weight gradients apart take both together; without, `backward` is whole.
-    - `transfer`: seconds of a micro-batch one way over a boundary. A number; a tuple `(forward, backward)`, each a number
-        or a list; or a list for the boundaries, each item a number or a tuple. With virtual stages one item more says
-        the way from the last stage back to the first; if it is missing, it is as slow as the slowest boundary.
+    - `forward`, `backward`, `weight`: seconds of a micro-batch on a stage; one number, or a list for the stages (whose
+        parts share it evenly) or for the parts. With `weight`, `backward` is the gradient of the inputs alone, and
+        schedules that do not run weight gradients apart take both together; without, `backward` is whole.
+    - `transfer`: seconds of a micro-batch one way over a boundary. A number; a tuple `(forward, backward)`, each a
+        number or a list; or a list for the boundaries, each item a number or a tuple. With virtual stages one item more
+        says the way from the last stage back to the first; if it is missing, it is as slow as the slowest boundary.
     - `overlap`: whether stages compute while they transfer. `False` is as Alpa runs it: a stage that has made something
         sends it before it does anything else, the other stage takes part once it has nothing else to do, and neither is
         at more than one transfer at a time.
     - `exchange`: with `overlap=False`, a stage may be at one send and one receive at a time, as in Megatron-LM.
     - `half_duplex`: a link carries one direction at a time.
-    - `hosts`: the host of each stage. Each host has one NIC, which the boundaries of its stages share, and stages of one
-        host need none. By default each boundary has a link of its own. Links and NICs carry one transfer a direction,
-        in the order in which they were posted.
+    - `hosts`: the host of each stage. Each host has one NIC, which the boundaries of its stages share, and stages of
+        one host need none. By default each boundary has a link of its own. Links and NICs carry one transfer a
+        direction, in the order in which they were posted.
     - `activation`, `residual`: what a micro-batch holds on a stage until its backward, and from there to its weight
         gradient where that runs apart (default: the same); any unit.
 
