@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 import crossmesh as cm
 from crossmesh import _cli
 from crossmesh._bench import LinkResult, _read_perftest
+from crossmesh._schedule_text import duration
 
 
 def run(*arguments):
@@ -51,6 +52,52 @@ def test_failures_are_one_line(arguments, message, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+COMPARE = ["schedule", "--compare", "--stages", "4", "--microbatches", "16", "--forward", "10ms", "--backward", "20ms",
+           "--transfer", "8ms"]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_schedules_are_compared(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    result = run(*COMPARE)
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= int(columns)
+    for name in ("gpipe", "1f1b", "eager-1f1b", "interleaved-1f1b", "zb-h1", "adaptive", "network free"):
+        assert name in result.output
+    assert "618 ms" in result.output
+    assert "…" not in result.output
+    numbers = json.loads(run(*COMPARE, "--json").output)
+    assert numbers["eager-1f1b"]["makespan"] == pytest.approx(0.618)
+    assert numbers["adaptive"]["makespan"] <= min(numbers[name]["makespan"] for name in ("gpipe", "1f1b", "zb-h1"))
+    assert numbers["network free"]["makespan"] <= numbers["adaptive"]["makespan"]
+    assert "eager-1f1b: needs 7 of memory" in run(*COMPARE, "--memory", "4").output
+
+
+def test_one_schedule_is_told_and_drawn(tmp_path):
+    files = ["--trace", str(tmp_path / "t.json"), "--plot", str(tmp_path / "t.svg")]
+    arguments = ["schedule", "zb-h1", "--forward", "10us,20us", "--backward", "20us", "--stages", "2"]
+    result = run(*arguments, "--transfer", "8us/6us", *files)
+    assert result.exit_code == 0, result.output
+    assert "half of the backward" in result.output
+    assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert (tmp_path / "t.svg").read_text().count("<path") > 10
+    numbers = json.loads(run(*arguments, "--blocking", "--hosts", "a,b", "--json").output)
+    assert numbers["work"] == pytest.approx([16 * 30e-6, 16 * 40e-6])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10ms", 0.01), ("2s", 2.0), ("150us", 150e-6), ("1.5e3 ns", 1.5e-6), ("0", 0.0)]
+)
+def test_durations(text, seconds):
+    assert duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "10 parsecs", "-1ms", "ms", "1,5ms"])
+def test_what_is_no_duration(text):
+    with pytest.raises(cm.ScheduleError, match="150us"):
+        duration(text)
 
 
 def test_doctor_says_what_is_missing(monkeypatch):

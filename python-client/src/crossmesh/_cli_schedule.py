@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
@@ -123,7 +124,7 @@ def _compare(
             )
         )
         return
-    Console().print(Group(_table(sizes, rows, bound), note or "", "Blocking: " + _blocking_words(exchange)))
+    Console().print(Group(_table(sizes, rows, bound), *_notes(rows, bound, note, exchange)))
 
 
 def _row(
@@ -148,16 +149,21 @@ def _row(
 
 
 def _table(sizes: dict[str, Any], rows: list[_Row], bound: _Row) -> Table:
-    table = Table(title=f"{sizes['stages']} stages, {sizes['microbatches']} micro-batches, seconds of one step")
+    table = Table(
+        title=f"{sizes['stages']} stages, {sizes['microbatches']} micro-batches: one step",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("schedule", no_wrap=True)
-    for column in ("blocking", "overlapped", "of the bound", "bubble", "exposed", "peak", "warm-up"):
-        table.add_column(column, justify="right")
+    for column in ("blocking", "overlap", "bound", "bubble", "exposed", "peak", "warm-up"):
+        table.add_column(column, justify="right", no_wrap=True)
     least = None if bound.overlapped is None else bound.overlapped.makespan
     for row in [*rows, bound]:
         if row is bound:
             table.add_section()
         if row.overlapped is None or row.blocking is None or row.schedule is None:
-            table.add_row(row.name, MINUS, MINUS, MINUS, MINUS, MINUS, MINUS, row.why_not)
+            table.add_row(row.name, *[MINUS] * 7)
             continue
         total = row.overlapped.makespan * row.schedule.stages
         table.add_row(
@@ -173,6 +179,15 @@ def _table(sizes: dict[str, Any], rows: list[_Row], bound: _Row) -> Table:
     return table
 
 
+def _notes(rows: list[_Row], bound: _Row, halved: str, exchange: bool) -> list[str]:
+    notes = [f"{row.name}: {row.why_not}." for row in rows if row.why_not]
+    notes.append("blocking: " + _blocking_words(exchange))
+    if bound.overlapped is not None:
+        notes.append(f"bound: the share of the best step when the network is free, {time(bound.overlapped.makespan)}.")
+    notes.append("bubble, exposed: shares of all stages' time, overlapped. peak: the most memory of a stage.")
+    return [*notes, halved] if halved else notes
+
+
 def _blocking_words(exchange: bool) -> str:
     return (
         "stages send and receive at once, not while they compute (as Megatron-LM)."
@@ -185,7 +200,7 @@ def _halved(times: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Times with the backward cut into two equal parts, and the sentence that says so."""
     backward = times["backward"]
     half = [one / 2 for one in backward] if isinstance(backward, list) else backward / 2
-    note = "No --weight: zb-h1 and adaptive take half of the backward for the weight gradient."
+    note = "without --weight, zb-h1 and adaptive take half of the backward for the weight gradient."
     return times | {"backward": half, "weight": half}, note
 
 

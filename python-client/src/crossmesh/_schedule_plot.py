@@ -46,7 +46,7 @@ def draw(result: Simulation, path: Path) -> None:
     sent = _transfers(axes, result, rows, scale)
     axes.set_yticks([row + ROW / 2 for row in range(rows)], [f"stage {row}" for row in range(rows)])
     axes.set_ylim(rows, -0.08)
-    axes.set_xlim(0, end * scale or 1)
+    axes.set_xlim(0, 1.002 * end * scale or 1)  # the frame of the last bar too
     axes.set_xlabel(f"time in {unit}")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.table import Table
 
 from ._errors import ScheduleError
@@ -44,10 +45,9 @@ def amount(value: float) -> str:
 
 
 def warmups(schedule: Schedule) -> str:
-    """The warm-up of each stage in a few characters."""
-    counts = [schedule.warmup(stage) for stage in range(schedule.stages)]
-    shown = counts if len(counts) <= 8 else [*counts[:3], "..", *counts[-2:]]
-    return " ".join(map(str, shown))
+    """The warm-ups of the first and of the last stage."""
+    first, last = schedule.warmup(0), schedule.warmup(schedule.stages - 1)
+    return f"{first}" if first == last else f"{first}..{last}"
 
 
 def report(result: Simulation) -> Table:
@@ -55,9 +55,10 @@ def report(result: Simulation) -> Table:
     made = result.schedule
     parts = f" x {made.virtual} parts" if made.virtual > 1 else ""
     table = Table(
-        title=f"{made.name}, {made.stages} stages{parts}, {made.microbatches} micro-batches: {time(result.makespan)}"
+        title=f"{made.name}, {made.stages} stages{parts}, {made.microbatches} micro-batches: {time(result.makespan)}",
+        box=box.SIMPLE_HEAD,
     )
-    for column in ("stage", "warm-up", "work", "bubble", "exposed", "peak micro-batches", "peak memory"):
+    for column in ("stage", "warm-up", "work", "bubble", "exposed", "micro-batches", "memory"):
         table.add_column(column, justify="right")
     for stage in range(min(made.stages, STAGES_SHOWN)):
         table.add_row(

@@ -21,7 +21,7 @@ import java.util.stream.IntStream;
  */
 public final class Adaptive {
   /** Operations that all runs of a search may have together: some tenths of a second. */
-  static final int OPS_MAX = 1_500_000;
+  static final int OPS_MAX = 1_200_000;
 
   static final int RUNS_MIN = 8;
   static final int RUNS_MAX = 400;
@@ -76,8 +76,7 @@ public final class Adaptive {
       return new Schedule(Family.ADAPTIVE, shape, false, ops);
     }
     for (Family family : fixed()) {
-      Schedule schedule = FixedSchedules.of(family, shape);
-      consider(schedule.split(), schedule.ops());
+      consider(FixedSchedules.split(family, shape), FixedSchedules.ops(family, shape));
     }
     for (Policy policy : policies()) {
       if (runs == 0) {

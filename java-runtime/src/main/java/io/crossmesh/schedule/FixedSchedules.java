@@ -14,6 +14,15 @@ public final class FixedSchedules {
    * @param shape its size
    */
   public static Schedule of(Family family, PipelineShape shape) {
+    return new Schedule(family, shape, split(family, shape), ops(family, shape));
+  }
+
+  static boolean split(Family family, PipelineShape shape) {
+    return family == Family.ZB_H1 && !shape.inference();
+  }
+
+  /** The lists alone, not checked: whoever keeps them makes a schedule of them. */
+  static List<List<Op>> ops(Family family, PipelineShape shape) {
     int n = shape.stages();
     int m = shape.microbatches();
     interleaving(family, shape);
@@ -35,8 +44,7 @@ public final class FixedSchedules {
                             .formatted(family.id()));
               });
     }
-    boolean split = family == Family.ZB_H1 && !shape.inference();
-    return new Schedule(family, shape, split, ops);
+    return ops;
   }
 
   private static void interleaving(Family family, PipelineShape shape) {

@@ -1,5 +1,6 @@
 package io.crossmesh.schedule;
 
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -45,6 +46,11 @@ final class Times {
       values.add(largest * random.nextInt(101) / 100);
     }
     return Series.of(values);
+  }
+
+  /** What this thread has computed so far: other programs of the machine do not count. */
+  static double processorSeconds() {
+    return ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() / 1e9;
   }
 
   static double makespan(Schedule schedule, Timing timing, Network network) {
