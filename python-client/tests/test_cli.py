@@ -41,6 +41,9 @@ def test_plan_names_hosts_that_are_not_stated():
         (["1@a RR -> 1@b RR", "--shape", "8y6"], "Cannot read the shape"),
         (["S0 -> 1@b RR", "--shape", "8x6"], "mesh, hosts and layout"),
         (["1@a RR", "--shape", "8x6"], "source -> destination"),
+        (["1@a RR -> 1@b RR"], "or --model"),
+        (["--model", "gpt-2.6b", "--shape", "8x6"], "Leave --shape out"),
+        (["--model", "gpt-5"], "The presets are gpt-2.6b"),
         (["1@a R -> 1@b RR", "--shape", "8x6"], "states 1"),
     ],
 )
@@ -52,6 +55,18 @@ def test_failures_are_one_line(arguments, message, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_plan_of_a_model_of_the_paper():
+    result = run("plan", "--model", "utransformer-2b")
+    assert result.exit_code == 0, result.output
+    assert "304.5 MiB of each micro-batch of 64" in result.output
+    assert "skip0: 64x32x32x672 float32, 168 MiB" in result.output
+    assert "80 MiB of each" in run("plan", "--model", "gpt-2.6b").output
+    document = json.loads(
+        run("plan", "2x2@a S0RR -> 2x2@b S01RR", "--model", "gpt-2.6b", "--stages", "4", "--json").output
+    )
+    assert document["bytes_received"]["b"] == 40 << 20
 
 
 COMPARE = ["schedule", "--compare", "--stages", "4", "--microbatches", "16", "--forward", "10ms", "--backward", "20ms",

@@ -17,9 +17,12 @@ from rich.table import Table
 from . import __version__, _cli_schedule, _explain
 from ._errors import CrossmeshError, LayoutError
 from ._mesh import Mesh
+from ._models import Preset, volume
+from ._models import preset as preset_of
 from ._plan import Plan
 from ._plan import plan as make_plan
 from ._sharding import Sharding
+from ._spec import TensorSpec
 from ._topology import BANDWIDTH, LATENCY, Topology
 
 app = typer.Typer(name="crossmesh", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -50,12 +53,18 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def plan(
     layouts: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="Mesh and layout of either side, as in '2x4 S0RR -> 2x4 RS0R' or '2x4@a,b S0 R R -> 1x8@b R R S1'."
         ),
-    ],
-    shape: Annotated[str, typer.Option(help="The whole tensor, as in 1024x1024x512.")],
+    ] = None,
+    shape: Annotated[str | None, typer.Option(help="The whole tensor, as in 1024x1024x512.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Instead of a shape what crosses a boundary of a model of the paper: gpt-2.6b ..."),
+    ] = None,
+    stages: Annotated[int | None, typer.Option(help="With --model: in how many stages it is cut.")] = None,
+    boundary: Annotated[int, typer.Option(help="With --model: between this stage and the next.")] = 0,
     dtype: Annotated[str, typer.Option(help="Its element type, as in int32 or bfloat16.")] = "float32",
     bandwidth: Annotated[str | None, typer.Option(help="Of each NIC and direction; without it 10Gbit/s.")] = None,
     latency: Annotated[float | None, typer.Option(help="Seconds; without it 50e-6.")] = None,
@@ -70,9 +79,11 @@ def plan(
 ) -> None:
     """Plan a transfer and say what moves, over which hosts, and how long it should take.
 
-    Where no hosts are named, mesh axis 0 is the hosts, and no host is on both sides.
+    Where no hosts are named, mesh axis 0 is the hosts, and no host is on both sides. With --model the layouts may be
+    left out: the paper's meshes, the batch over their data-parallel axis.
     """
-    source, destination = both_layouts(layouts)
+    preset = None if model is None else preset_of(model, stages)
+    tree, source, destination = wanted(layouts, shape, dtype, preset, boundary)
     hosts = dict.fromkeys(source.mesh.hosts + destination.mesh.hosts)
     if topology is None:
         network = Topology.uniform(
@@ -88,7 +99,7 @@ def plan(
             raise LayoutError(f"Cannot read the topology {topology}: {error.strerror}.") from None
     else:
         raise LayoutError("--topology states the NICs of every host. Leave --bandwidth, --latency and --nics out.")
-    made: Plan = make_plan(sizes(shape), dtype, source, destination, topology=network, strategy=strategy, order=order)
+    made: Plan = make_plan(tree, src=source, dst=destination, topology=network, strategy=strategy, order=order)
     if trace is not None:
         made.trace(trace)
     if plot is not None:
@@ -97,7 +108,36 @@ def plan(
         document = made.to_json()
         print(json.dumps({"plan": json.loads(document)} | made._compare("all")) if compare else document)  # noqa: T201
     else:
+        if preset is not None:
+            print(crossing(preset, boundary))  # noqa: T201
         show(made._page("all" if compare else "cheap"))
+
+
+def wanted(
+    layouts: str | None, shape: str | None, dtype: str, preset: Preset | None, boundary: int
+) -> tuple[Any, Sharding, Sharding]:
+    """The tensors to plan and both layouts, as the options of `plan` say."""
+    if preset is not None:
+        if shape is not None:
+            raise LayoutError("--model says the shapes. Leave --shape out, or --model.")
+        tensors = preset.crossing(boundary)
+        rank = len(tensors["h"].shape)
+        own = (preset.layout(boundary, rank), preset.layout(boundary + 1, rank))
+        return tensors, *(both_layouts(layouts) if layouts else own)
+    if shape is None or layouts is None:
+        raise LayoutError("State layouts and --shape, or --model. For instance '2x4 S0RR -> 2x4 RS0R' --shape 8x8x8.")
+    return TensorSpec(sizes(shape), dtype), *both_layouts(layouts)
+
+
+def crossing(preset: Preset, boundary: int) -> str:
+    """What crosses a boundary of a model of the paper: a line for the whole, and one for each tensor."""
+    tensors = preset.crossing(boundary)
+    whole = f"{volume(tensors) / 2**20:g} MiB of each micro-batch of {preset.micro_batch}"
+    lines = [f"{preset.model}, stage {boundary} to {boundary + 1} of {preset.stages}: {whole}"]
+    for name, spec in tensors.items():
+        extents = "x".join(map(str, spec.shape))
+        lines.append(f"  {name}: {extents} {spec.dtype.name}, {volume({name: spec}) / 2**20:g} MiB")
+    return "\n".join(lines)
 
 
 def show(page: RenderableType) -> None:
