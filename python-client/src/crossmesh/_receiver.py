@@ -117,14 +117,15 @@ class Receiver(ChannelEnd):
             if tile.box in self._shared[tile.tensor]:
                 array.flags.writeable = False
             held[tile.tensor].update(dict.fromkeys(tile.devices, array))
-        values: list[Any] = []
-        for leaf, arrays in zip(self._leaves, held, strict=True):
-            if leaf.named is None:
-                values.append(dict(sorted(arrays.items())))
-            else:
-                from .jax import assemble
+        values: list[Any] = [dict(sorted(arrays.items())) for arrays in held]
+        named = [number for number, leaf in enumerate(self._leaves) if leaf.named is not None]
+        if named:
+            from .jax import assemble_all
 
-                values.append(assemble(arrays, leaf.named, leaf.shape))
+            leaves = self._leaves
+            made = assemble_all([(held[n], leaves[n].named, leaves[n].shape) for n in named])
+            for number, whole in zip(named, made, strict=True):
+                values[number] = whole
         return self._treedef.unflatten(values)
 
 
