@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -117,6 +118,8 @@ def main() -> int:
     parser.add_argument("--rate", help="run in the network lab (needs root), with NICs of this rate: 500Mbit/s")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    # Ended from outside, the peers' processes and directories go too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if min(args.repeats, args.warm_ups, args.divide) < 1:
         parser.error("--repeats, --warm-ups and --divide must be at least 1")
     console = Console(width=None if sys.stdout.isatty() else 160)
