@@ -1,7 +1,7 @@
 """The parameters of a transformer of equal layers, and a training step that changes every one of them.
 
-The gradients are drawn, not computed, and there is no forward pass: a refit is about where the weights lie and when they
-may be read, and both jobs share the cores of one machine here.
+The gradients are drawn, not computed, and there is no forward pass: a refit is about where the weights lie and when
+they may be read, and both jobs share the cores of one machine here.
 """
 
 from __future__ import annotations

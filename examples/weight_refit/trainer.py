@@ -80,13 +80,14 @@ class Comparison:
                 if self._first:
                     self._scatter.send(self._gathered.recv(step=number).result(), step=number).result()
                 sent.result()
-                self._begin("socket", number)
+                self._begin("socket", number, told=self._first)
                 if connection is not None:
                     wire.send(connection, nbytes)
 
-    def _begin(self, route: str, number: int) -> None:
+    def _begin(self, route: str, number: int, told: bool = True) -> None:
         self._ready.recv().result()
-        self._job.parent.say(kind="start", route=route, round=number, at=time.perf_counter())
+        if told:
+            self._job.parent.say(kind="start", route=route, round=number, at=time.perf_counter())
 
 
 def main(agent: cm.Agent, job: Job) -> None:

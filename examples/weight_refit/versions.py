@@ -86,8 +86,8 @@ class Record:
         return [self.swaps[step] - self.sent_at[step][0] for step in sorted(self.swaps)]
 
     def seconds(self, route: str) -> list[float]:
-        """For each timed round of a route, from its start to when the last engine had it."""
-        return [max(ends) - max(self.starts[key]) for key, ends in self.ends.items() if key[0] == route]
+        """For each timed round of a route, from the first start of a process that sends to when the last engine had it."""
+        return [max(ends) - min(self.starts[key]) for key, ends in self.ends.items() if key[0] == route]
 
     def median(self, route: str) -> float:
         """The median of its rounds, in seconds."""
