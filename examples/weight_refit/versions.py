@@ -86,7 +86,7 @@ class Record:
         return [self.swaps[step] - self.sent_at[step][0] for step in sorted(self.swaps)]
 
     def seconds(self, route: str) -> list[float]:
-        """For each timed round of a route, from the first start of a process that sends to when the last engine had it."""
+        """For each timed round of a route, from the first sender's start to when the last engine had it."""
         return [max(ends) - min(self.starts[key]) for key, ends in self.ends.items() if key[0] == route]
 
     def median(self, route: str) -> float:
