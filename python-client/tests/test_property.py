@@ -10,6 +10,7 @@ import crossmesh as cm
 from tensors import same, values
 
 HOSTS = ("p", "q", "r", "s")
+STRATEGIES = ("auto", "send_recv", "broadcast", "split_broadcast", "local_all_gather", "global_all_gather")
 DTYPES = ("bool", "int8", "uint16", "int32", "float64", "complex64", "bfloat16", "float8_e4m3fn", "int4", "float128",
           "datetime64[ns]", "float16")  # fmt: skip
 
@@ -52,7 +53,7 @@ def reshards(draw):
     if rank and draw(st.booleans()):
         shape = (draw(st.integers(50, 3000)), *shape[1:])
     src, dst = draw(shardings(rank)), draw(shardings(rank))
-    return shape, draw(st.sampled_from(DTYPES)), src, dst, draw(st.sampled_from(["auto", "send_recv", "broadcast"]))
+    return shape, draw(st.sampled_from(DTYPES)), src, dst, draw(st.sampled_from(STRATEGIES))
 
 
 @pytest.mark.timeout(400)

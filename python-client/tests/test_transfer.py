@@ -15,6 +15,8 @@ from tensors import layouts, rows, same, shape, values
 
 pytestmark = pytest.mark.timeout(120)
 HOSTS = ["h0", "h1", "h2", "h3", "h4"]
+STRATEGIES = ["send_recv", "local_all_gather", "global_all_gather", "broadcast", "split_broadcast", "auto"]
+PAPER = rows("paper_n_to_m.csv") + rows("paper_1_to_m.csv")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +49,37 @@ def check(cluster, x, src, dst, **named):
 
 
 @pytest.mark.parametrize("row", rows("alpa_tests.csv"), ids=lambda row: row["id"])
-@pytest.mark.parametrize("strategy", ["send_recv", "broadcast"])
-def test_alpa_rows(cluster, row, strategy):
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_alpa_rows_by_every_strategy(cluster, row, strategy):
     src, dst = layouts(row)
     check(cluster, values(shape(row), row["dtype"]), src, dst, strategy=strategy)
 
 
-@pytest.mark.parametrize("row", rows("paper_n_to_m.csv") + rows("paper_1_to_m.csv"), ids=lambda row: row["case"])
+@pytest.mark.parametrize("row", PAPER, ids=lambda row: row["case"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_paper_cases_by_every_strategy(cluster, row, strategy):
+    src, dst = layouts(row)
+    divide = (64, 16, 4) if "x" in row["shape"] else (1 << 12,)
+    extents = tuple(n // by for n, by in zip(shape(row), divide, strict=True))
+    plan = check(cluster, values(extents, row["dtype"]), src, dst, strategy=strategy)
+    if strategy != "auto":
+        assert plan.strategy[""].strategy == strategy
+
+
+@pytest.mark.parametrize("order", ["naive", "size", "search", "greedy", "optimal"])
+@pytest.mark.parametrize(
+    ("strategy", "sent", "passed_on", "received"),
+    [("send_recv", 8, 0, 2), ("local_all_gather", 4, 0, 1), ("global_all_gather", 1, 3 / 4, 1)],
+)
+def test_one_to_four_hosts_costs_what_the_paper_says(cluster, order, strategy, sent, passed_on, received):
+    src, dst = layouts(PAPER[-1])
+    x = values((1 << 14,), "int32")
+    plan = check(cluster, x, src, dst, strategy=strategy, order=order)
+    assert plan.bytes_sent == {"h0": sent * x.nbytes} | dict.fromkeys(HOSTS[1:], passed_on * x.nbytes)
+    assert plan.bytes_received == {"h0": 0} | dict.fromkeys(HOSTS[1:], received * x.nbytes)
+
+
+@pytest.mark.parametrize("row", PAPER, ids=lambda row: row["case"])
 def test_paper_cases_scaled_down(cluster, row):
     src, dst = layouts(row)
     x = values(shape(row, 128 if "x" in row["shape"] else 1 << 13), row["dtype"])
