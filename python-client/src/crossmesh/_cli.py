@@ -31,6 +31,8 @@ app.add_typer(bench_app, name="bench")
 app.command("schedule")(_cli_schedule.command)
 console = Console()
 
+STRATEGIES = "auto, send_recv, local_all_gather, global_all_gather, broadcast or split_broadcast."
+
 
 def main() -> None:
     """Run the command; failures are one line. Exit status 2 says that the input is wrong, 1 anything else."""
@@ -70,7 +72,7 @@ def plan(
     latency: Annotated[float | None, typer.Option(help="Seconds; without it 50e-6.")] = None,
     nics: Annotated[int | None, typer.Option(help="NICs of each host; without it 1.")] = None,
     topology: Annotated[Path | None, typer.Option(help="The network, as Topology.to_file writes it.")] = None,
-    strategy: Annotated[str, typer.Option(help="auto, or one that --compare lists.")] = "auto",
+    strategy: Annotated[str, typer.Option(help=STRATEGIES)] = "auto",
     order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
     compare: Annotated[bool, typer.Option("--compare", help="Every strategy with every order beside it.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the timeline of each NIC (.png, .svg, .pdf).")] = None,
@@ -220,7 +222,7 @@ def link(
 @app.command()
 def demo(
     divide: Annotated[int, typer.Option(help="What dimension 0 of every tensor is divided by.")] = 8,
-    strategy: Annotated[str, typer.Option(help="auto, send_recv, broadcast or split_broadcast.")] = "auto",
+    strategy: Annotated[str, typer.Option(help=STRATEGIES)] = "auto",
     order: Annotated[str, typer.Option(help="optimal, size, naive, search or greedy.")] = "optimal",
 ) -> None:
     """Move the paper's 15 cases between agents on this machine and check each byte. Exit status 1 if one is wrong."""

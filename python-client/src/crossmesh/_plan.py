@@ -320,8 +320,9 @@ def plan(
     - `src`, `dst`: a layout (`cm.Sharding` or `jax.sharding.NamedSharding`) or a tree prefix of layouts. Where it is
       `None`, the leaves' own `.sharding`.
     - `topology`: the network; by default `Topology.uniform` for the hosts of both meshes.
-    - `strategy`: `"send_recv"`, `"broadcast"`, `"split_broadcast"` for a chain from each holder of a slice, or
-        `"auto"` for the faster of the first two by prediction, tensor by tensor.
+    - `strategy`: `"send_recv"`; `"local_all_gather"` for a piece to each device of a host, which share it;
+        `"global_all_gather"` for a piece to each host and a ring between them; `"broadcast"`; `"split_broadcast"` for
+        a chain from each holder of a slice; or `"auto"` for what is predicted to be fastest, tensor by tensor.
     - `order`: `"optimal"` divides slices among their holders and lets them take turns, so that the plan ends at the
         lower bound; `"size"` sends whole slices, the largest first from the least loaded sender; `"naive"` sends
         them as they come from the first holder; `"search"` and `"greedy"` are other baselines.
