@@ -108,7 +108,7 @@ class RingTest {
     quad.cluster().run(Quad.SECOND / 4);
     assertThat(c.failure(0)).isEqualTo(Code.TRANSFER_CANCELLED);
     quad.cluster().stall(quad.host("d"), false);
-    quad.cluster().until(() -> d.settled(), Quad.SECOND, "settled");
+    quad.cluster().until(d::settled, Quad.SECOND, "settled");
     assertThat(d.failure(0)).isEqualTo(Code.TRANSFER_CANCELLED);
     a.send(1);
     c.recv(1);
