@@ -14,14 +14,14 @@ import java.util.stream.IntStream;
  * schedules that stages make greedily while the simulator runs ({@link GreedyDispatcher}). How many
  * micro-batches a stage needs on the way is its round trip, forwards, backwards and transfers from
  * it to the loss and back, over the period of the slowest stage or link: with 1F1B's times that is
- * 1F1B's warm-up, with a transfer of half a period that of eager-1F1B. The search looks at limits
- * around that, then moves the limit of one stage at a time while that helps. The least makespan
- * wins, then the least memory, then what was looked at first. A number of operations bounds the
- * search, no clock: every host chooses the same.
+ * 1F1B's warm-up, with a transfer of half a period that of eager-1F1B. The search looks at the cap
+ * alone, then at limits around that, then moves the limit of one stage at a time while that helps.
+ * The least makespan wins, then the least memory, then what was looked at first. A number of
+ * operations bounds the search, no clock: every host chooses the same.
  */
 public final class Adaptive {
   /** Operations that all runs of a search may have together: some tenths of a second. */
-  static final int OPS_MAX = 1_200_000;
+  static final int OPS_MAX = 800_000;
 
   static final int RUNS_MIN = 8;
   static final int RUNS_MAX = 400;
@@ -137,13 +137,13 @@ public final class Adaptive {
   private List<Policy> policies() {
     List<Policy> policies = new ArrayList<>();
     for (int patience : timing.hasWeight() ? new int[] {1, 0, 2} : new int[] {0, 2}) {
+      int all = shape.microbatches() * shape.virtual();
+      policies.add(new Policy(Collections.nCopies(shape.stages(), all), false, patience));
       for (int extra : EXTRA) {
         for (double stretch : STRETCH) {
           policies.add(new Policy(limits(stretch, extra), false, patience));
         }
       }
-      int all = shape.microbatches() * shape.virtual();
-      policies.add(new Policy(Collections.nCopies(shape.stages(), all), false, patience));
     }
     if (timing.hasWeight()) {
       for (double stretch : STRETCH) {
