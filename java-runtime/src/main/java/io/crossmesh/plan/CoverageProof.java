@@ -18,9 +18,8 @@ import java.util.Set;
  * reaches the hosts of its receivers, and of each destination tile every element is in exactly one
  * move. It trusts nothing of the planner and does not know unit tasks.
  *
- * <p>A tile is proven by halving: the moves' boxes are cut at the median of their own faces until a
- * region is exactly one box. A region without a box is missing, one with two is sent twice. The
- * cost is near-linear in the number of boxes; tiles with the same moves are proven once.
+ * <p>That boxes cover a tile exactly once is {@link ExactCover}'s part. Tiles with the same moves
+ * are proven once.
  */
 final class CoverageProof {
   private final TensorReshard reshard;
@@ -148,68 +147,6 @@ final class CoverageProof {
         return Optional.of("it gets %s, which is not inside it".formatted(box));
       }
     }
-    return tile.isEmpty() ? Optional.empty() : exactFault(tile, boxes);
-  }
-
-  /** What keeps boxes inside a non-empty region from covering it exactly once, or nothing. */
-  static Optional<String> exactFault(Box region, List<Box> boxes) {
-    if (boxes.isEmpty()) {
-      return Optional.of("%s reaches it in no move".formatted(region));
-    }
-    for (Box box : boxes) {
-      if (box.contains(region)) {
-        return boxes.size() == 1
-            ? Optional.empty()
-            : Optional.of("%s reaches it in %d moves".formatted(region, boxes.size()));
-      }
-    }
-    int dimension = -1;
-    long[] faces = new long[0];
-    for (int d = 0; d < region.rank(); d++) {
-      long[] inner = innerFaces(region, boxes, d);
-      if (inner.length > faces.length) {
-        faces = inner;
-        dimension = d;
-      }
-    }
-    Arrays.sort(faces);
-    long plane = faces[faces.length / 2];
-    for (Box half : halves(region, dimension, plane)) {
-      List<Box> inside = new ArrayList<>();
-      for (Box box : boxes) {
-        box.intersect(half).ifPresent(inside::add);
-      }
-      Optional<String> fault = exactFault(half, inside);
-      if (fault.isPresent()) {
-        return fault;
-      }
-    }
-    return Optional.empty();
-  }
-
-  private static long[] innerFaces(Box region, List<Box> boxes, int d) {
-    long[] faces = new long[2 * boxes.size()];
-    int count = 0;
-    for (Box box : boxes) {
-      if (box.lo(d) > region.lo(d)) {
-        faces[count++] = box.lo(d);
-      }
-      if (box.hi(d) < region.hi(d)) {
-        faces[count++] = box.hi(d);
-      }
-    }
-    return Arrays.copyOf(faces, count);
-  }
-
-  private static List<Box> halves(Box region, int dimension, long plane) {
-    long[] lo = new long[region.rank()];
-    long[] hi = new long[region.rank()];
-    Arrays.setAll(lo, region::lo);
-    Arrays.setAll(hi, region::hi);
-    long[] middleHi = hi.clone();
-    long[] middleLo = lo.clone();
-    middleHi[dimension] = plane;
-    middleLo[dimension] = plane;
-    return List.of(Box.of(lo, middleHi), Box.of(middleLo, hi));
+    return tile.isEmpty() ? Optional.empty() : ExactCover.fault(tile, boxes);
   }
 }

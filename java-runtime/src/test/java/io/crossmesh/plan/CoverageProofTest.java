@@ -166,8 +166,8 @@ class CoverageProofTest {
     List<Box> pinwheel =
         List.of(
             box(0, 1, 0, 2), box(0, 2, 2, 3), box(2, 3, 1, 3), box(1, 3, 0, 1), box(1, 2, 1, 2));
-    assertThat(CoverageProof.exactFault(box(0, 3, 0, 3), pinwheel)).isEmpty();
-    assertThat(CoverageProof.exactFault(box(0, 3, 0, 3), pinwheel.subList(0, 4)))
+    assertThat(ExactCover.fault(box(0, 3, 0, 3), pinwheel)).isEmpty();
+    assertThat(ExactCover.fault(box(0, 3, 0, 3), pinwheel.subList(0, 4)))
         .hasValueSatisfying(text -> assertThat(text).contains("[1:2, 1:2]"));
   }
 
@@ -202,7 +202,7 @@ class CoverageProofTest {
           exact &= n == 1;
         }
       }
-      assertThat(CoverageProof.exactFault(box(0, rows, 0, columns), boxes).isEmpty())
+      assertThat(ExactCover.fault(box(0, rows, 0, columns), boxes).isEmpty())
           .as("%s", boxes)
           .isEqualTo(exact);
     }
