@@ -52,6 +52,10 @@ final class Network {
     return names.get(host);
   }
 
+  List<String> names(List<Integer> hosts) {
+    return hosts.stream().map(names::get).toList();
+  }
+
   int id(String host) {
     Integer id = ids.get(host);
     if (id == null) {

@@ -36,9 +36,13 @@ record Piece(Delivery delivery, Box box, long bytes, int holder, int urgency) {
     List<Integer> hosts = new ArrayList<>(left.size() + 1);
     hosts.add(from());
     hosts.addAll(network.chain(left));
+    return route(List.copyOf(hosts));
+  }
+
+  /** Its route along these hosts, its sender's first. */
+  Route route(List<Integer> hosts) {
     int sender = delivery.cell().holders().first(holder);
-    List<Integer> receivers = delivery.receivers();
-    return new Route(delivery.cell(), box, bytes, sender, receivers, List.copyOf(hosts), null);
+    return new Route(delivery.cell(), box, bytes, sender, delivery.receivers(), hosts, null);
   }
 
   /** The routes of a piece of a ring, one to each host; each begins where the one before ends. */

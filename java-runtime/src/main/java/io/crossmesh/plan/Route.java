@@ -33,8 +33,8 @@ record Route(
     return hosts.size() - 1;
   }
 
-  Move toMove(long tensorChunkBytes, Network network) {
-    List<String> names = hosts.stream().map(network::name).toList();
+  /** The move, without times, by the names of its hosts. */
+  Move toMove(long tensorChunkBytes, List<String> names) {
     long chunk = chunk(tensorChunkBytes);
     return new Move(cell.task().tensor(), box, bytes, chunk, 0, 0, sender, receivers, names);
   }

@@ -15,6 +15,10 @@ final class TimeHeap {
     return size == 0;
   }
 
+  void clear() {
+    size = 0;
+  }
+
   double key() {
     return keys[0];
   }

@@ -26,6 +26,8 @@ final class Timeline {
   /** Chunks in flight between two hosts: the transfer engine's default. */
   private static final long WINDOW_CHUNKS = 8;
 
+  private static final Occupied IGNORED = (resource, move, from, to) -> {};
+
   /** Times closer than this ratio are one instant: sums of the same terms in another order. */
   private static final double SAME = 1 + 1e-12;
 
@@ -33,10 +35,10 @@ final class Timeline {
   private final List<Move> moves;
   private final int[] sources;
 
-  /** Chunks that count as one event. */
+  /** Chunks that count as one grain, which is sent and lands as one. */
   private final long run;
 
-  /** Events in flight between two hosts. Runs longer than a window hide the latency like one. */
+  /** Grains in flight between two hosts. Runs longer than a window hide the latency like one. */
   private final long window;
 
   // A stage is one hop of one move; stages of a move are neighbours, moves in plan order.
@@ -52,39 +54,21 @@ final class Timeline {
 
   private final int[] nextWaiting;
 
-  private final List<Pair> pairs = new ArrayList<>();
-  private final List<List<Pair>> pairsOfResource = new ArrayList<>();
-  private final boolean[] busy;
-  private final int[] countedAt;
-  private int instant;
+  private final HostPairs pairs;
+
+  // Events, by kind: a resource, a stage whose grain lands, a pair all of whose resources fall
+  // free.
   private final TimeHeap events = new TimeHeap();
-  private final List<Pair> touched = new ArrayList<>();
+  private final int firstLanding;
+  private final int firstRelease;
   private final double[] start;
   private final double[] end;
   private final Occupied occupied;
-
-  private static final Occupied IGNORED = (resource, move, from, to) -> {};
 
   /** Told of each chunk, or run of chunks, when it starts. */
   interface Occupied {
     /** A move occupies a resource of the network from one time to another, in seconds. */
     void busy(int resource, int move, double from, double to);
-  }
-
-  /** Two neighbours on some route: what lies between them, and the stages that could go now. */
-  private static final class Pair {
-    final int id;
-    final int[] resources;
-    final double latency;
-    final TimeHeap ready = new TimeHeap();
-    boolean touched;
-    int inFlight;
-
-    Pair(int id, int[] resources, double latency) {
-      this.id = id;
-      this.resources = resources;
-      this.latency = latency;
-    }
   }
 
   private Timeline(List<Move> moves, int[] sources, Network network, Occupied occupied) {
@@ -109,11 +93,9 @@ final class Timeline {
     waiting = new int[stages];
     nextWaiting = new int[stages];
     Arrays.fill(waiting, -1);
-    busy = new boolean[network.resources()];
-    countedAt = new int[busy.length];
-    for (int r = 0; r < busy.length; r++) {
-      pairsOfResource.add(new ArrayList<>());
-    }
+    pairs = new HostPairs(network, window);
+    firstLanding = network.resources();
+    firstRelease = firstLanding + stages;
     start = new double[moves.size()];
     end = new double[moves.size()];
     Arrays.fill(start, -1);
@@ -122,8 +104,10 @@ final class Timeline {
   /** The moves of routes with their predicted times. */
   static List<Move> predict(List<Route> routes, List<Chosen> chosen, Network network) {
     List<Move> moves = new ArrayList<>(routes.size());
+    Map<List<Integer>, List<String>> names = new HashMap<>();
     for (Route route : routes) {
-      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), network));
+      List<String> hosts = names.computeIfAbsent(route.hosts(), network::names);
+      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), hosts));
     }
     return predict(moves, sources(routes), network, IGNORED);
   }
@@ -168,7 +152,6 @@ final class Timeline {
   }
 
   private void load() {
-    Map<Long, Pair> byHosts = new HashMap<>();
     int[] firstStages = new int[moves.size()];
     int stage = 0;
     for (int m = 0; m < moves.size(); m++) {
@@ -178,10 +161,8 @@ final class Timeline {
       for (int hop = 0; hop + 1 < move.route().size(); hop++) {
         int from = network.id(move.route().get(hop));
         int to = network.id(move.route().get(hop + 1));
-        Pair pair =
-            byHosts.computeIfAbsent((long) from * network.size() + to, key -> makePair(from, to));
         moveOf[stage] = m;
-        pairOf[stage] = pair.id;
+        pairOf[stage] = pairs.number(from, to);
         grains[stage] = count;
         if (hop == 0 && sources[m] == Forwarding.NONE) {
           available[stage] = count;
@@ -197,124 +178,79 @@ final class Timeline {
     }
   }
 
-  private Pair makePair(int from, int to) {
-    Pair pair = new Pair(pairs.size(), network.crossed(from, to), network.latency(from, to));
-    pairs.add(pair);
-    for (int resource : pair.resources) {
-      pairsOfResource.get(resource).add(pair);
-    }
-    return pair;
-  }
-
   private void simulate() {
+    pairs.seal();
     startReady(0);
     while (!events.isEmpty()) {
       double now = events.key();
       while (!events.isEmpty() && events.key() <= now * SAME) {
         int event = events.remove();
-        if (event < busy.length) {
-          busy[event] = false;
-          pairsOfResource.get(event).forEach(this::touch);
+        if (event < firstLanding) {
+          pairs.free(event);
+        } else if (event < firstRelease) {
+          land(event - firstLanding, now);
         } else {
-          land(event - busy.length, now);
+          for (int resource : pairs.resources(event - firstRelease)) {
+            pairs.free(resource);
+          }
         }
       }
       startReady(now);
     }
   }
 
-  private void touch(Pair pair) {
-    if (!pair.touched && !pair.ready.isEmpty()) {
-      pair.touched = true;
-      touched.add(pair);
-    }
-  }
-
-  private void makeReady(int stage) {
-    Pair pair = pairs.get(pairOf[stage]);
-    pair.ready.add(stage, stage);
-    touch(pair);
-  }
-
-  /** Starts, in plan order, one chunk of each pair of hosts between which all is free. */
+  /** Starts, in plan order, one grain of each pair of hosts between which all is free. */
   private void startReady(double now) {
-    instant++;
-    TimeHeap candidates = new TimeHeap();
-    int senders = 0;
-    int receivers = 0;
-    for (Pair pair : touched) {
-      pair.touched = false;
-      if (isFree(pair)) {
-        candidates.add(pair.ready.value(), pair.id);
-        senders += count(pair.resources[0]);
-        receivers += count(pair.resources[1]);
-      }
-    }
-    touched.clear();
-    // Each start takes one of either: without this, all pairs of large meshes would be looked at.
-    int left = Math.min(senders, receivers);
-    while (left > 0 && !candidates.isEmpty()) {
-      Pair pair = pairs.get(candidates.remove());
-      if (isFree(pair)) {
-        launch(pair, now);
-        left--;
-      }
+    pairs.look();
+    for (int pair = pairs.next(); pair >= 0; pair = pairs.next()) {
+      launch(pair, now);
     }
   }
 
-  /** 1 when this resource is counted for the first time at this instant. */
-  private int count(int resource) {
-    if (countedAt[resource] == instant) {
-      return 0;
-    }
-    countedAt[resource] = instant;
-    return 1;
-  }
-
-  private boolean isFree(Pair pair) {
-    if (pair.inFlight == window) {
-      return false;
-    }
-    for (int resource : pair.resources) {
-      if (busy[resource]) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  private void launch(Pair pair, double now) {
-    int stage = pair.ready.value();
+  private void launch(int pair, double now) {
+    int stage = pairs.first(pair);
     Move move = moves.get(moveOf[stage]);
     int grain = sent[stage]++;
-    pair.inFlight++;
+    pairs.occupy(pair);
     if (sent[stage] == available[stage]) {
-      pair.ready.remove();
+      pairs.removeFirst(pair);
     }
     long size = run * move.chunkBytes();
     if (grain + 1 == grains[stage]) {
       size = move.bytes() - grain * size;
     }
-    double longest = 0;
-    for (int resource : pair.resources) {
-      double seconds = size / network.rate(resource);
-      longest = Math.max(longest, seconds);
-      busy[resource] = true;
-      occupied.busy(resource, moveOf[stage], now, now + seconds);
-      events.add(now + seconds, resource);
-    }
-    events.add(now + longest + pair.latency, busy.length + stage);
+    double longest = release(stage, size, now);
+    events.add(now + longest + pairs.latency(pair), firstLanding + stage);
     if (start[moveOf[stage]] < 0) {
       start[moveOf[stage]] = now;
     }
   }
 
+  /** Says when all that a grain occupies falls free; the seconds until the last of it does. */
+  private double release(int stage, long size, double now) {
+    double longest = 0;
+    boolean together = true;
+    int[] resources = pairs.resources(pairOf[stage]);
+    for (int resource : resources) {
+      double seconds = size / network.rate(resource);
+      together &= seconds == longest || resource == resources[0];
+      longest = Math.max(longest, seconds);
+      occupied.busy(resource, moveOf[stage], now, now + seconds);
+    }
+    if (together) {
+      events.add(now + longest, firstRelease + pairOf[stage]);
+    } else {
+      for (int resource : resources) {
+        events.add(now + size / network.rate(resource), resource);
+      }
+    }
+    return longest;
+  }
+
   private void land(int stage, double now) {
     int move = moveOf[stage];
     landed[stage]++;
-    Pair pair = pairs.get(pairOf[stage]);
-    pair.inFlight--;
-    touch(pair);
+    pairs.land(pairOf[stage]);
     int relay = stage + 1;
     if (relay < moveOf.length && moveOf[relay] == move) {
       available[relay]++;
@@ -330,5 +266,9 @@ final class Timeline {
         makeReady(next);
       }
     }
+  }
+
+  private void makeReady(int stage) {
+    pairs.makeReady(pairOf[stage], stage);
   }
 }
