@@ -2,7 +2,7 @@
 #   make demo    the paper's cases through real agents, then a two-stage JAX training
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
-#   make bench   the link beside ucx_perftest; start, memory, planning, opening
+#   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
@@ -49,7 +49,7 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: venv
+bench: venv bench-planner
 	$(BIN)/crossmesh bench link --transport tcp
 	$(BIN)/crossmesh bench link --transport shm
 	$(BIN)/python benchmarks/costs.py
@@ -62,6 +62,11 @@ bench-peers: venv
 	[ -x $(PEERS_PYTHON) ] || { $(PYTHON) -m venv .venv-peers && while read -r peer; do \
 	  .venv-peers/bin/python -m pip install --quiet $$peer || true; done < benchmarks/peers/requirements.txt; }
 	cd benchmarks && ../$(BIN)/python -m peers --peers-python "$(abspath $(PEERS_PYTHON))" --json peers/results.json
+
+bench-planner: venv
+	$(MVN) -q -pl benchmarks/jmh -am compile dependency:build-classpath -Dmdep.outputFile=target/classpath -DskipTests
+	java -cp "benchmarks/jmh/target/classes:$$(cat benchmarks/jmh/target/classpath)" io.crossmesh.bench.PlanningTable
+	$(BIN)/python benchmarks/planning.py
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots

@@ -88,6 +88,26 @@ def test_plans_are_deterministic_and_travel_as_json(tmp_path):
     assert {event["args"]["name"] for event in events if event["name"] == "process_name"} == {"h0", "h1", "h2", "h3"}
 
 
+def test_digests_are_those_of_java():
+    src, dst = (cm.Mesh((2, 2), hosts=hosts) for hosts in (["a", "b"], ["c", "d"]))
+    topology = cm.Topology.uniform("abcd", 1.25e9, 50e-6)
+    one = cm.plan((1024, 768), "bfloat16", cm.Sharding(src, "S01 R"), cm.Sharding(dst, "R S1"), topology=topology)
+    assert one.digest == "GOLDEN1"
+    again = cm.plan((1024, 768), "bfloat16", cm.Sharding(src, "S01 R"), cm.Sharding(dst, "R S1"), topology=topology)
+    assert again.digest == one.digest
+    assert again.moves == one.moves
+    tree = cm.plan(
+        {"b": cm.TensorSpec((12, 10), "float32"), "w": cm.TensorSpec((12, 10), "int8")},
+        src={"b": cm.Sharding(src, "S0 R"), "w": cm.Sharding(src, "S0 S1")},
+        dst={"b": cm.Sharding(dst, "S1 R"), "w": cm.Sharding(dst, "R S0")},
+        deadline={"b": 0.5, "w": None},
+        topology=topology,
+        strategy="send_recv",
+        order="size",
+    )
+    assert tree.digest == "GOLDEN2"
+
+
 def test_a_plan_that_was_tampered_with_is_refused():
     extents, dtype, src, dst = read_case(rows("paper_n_to_m.csv")[2])
     document = json.loads(cm.plan(extents, dtype, src, dst).to_json())

@@ -8,10 +8,10 @@ import io.crossmesh.json.Json;
 import io.crossmesh.mesh.JsonValue;
 import io.crossmesh.plan.BusyTimes;
 import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.PlanCache;
 import io.crossmesh.plan.PlanComparison;
 import io.crossmesh.plan.PlanJson;
 import io.crossmesh.plan.PlanReport;
-import io.crossmesh.plan.Planner;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
@@ -30,6 +30,7 @@ public final class PlannerGateway implements AutoCloseable {
   private final Optional<AgentSide> agent;
   private final PlanRegistry plans;
   private final ScheduleCalls schedules = new ScheduleCalls();
+  private final PlanCache cache = new PlanCache();
   private final Optional<Sessions> sessions;
 
   private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent, Path directory) {
@@ -64,7 +65,7 @@ public final class PlannerGateway implements AutoCloseable {
 
   /** Plans a request document and keeps the plan; answers its summary with its number. */
   public String plan(String requestJson) {
-    return Envelope.of(() -> kept(Planner.plan(PlanJson.readRequest(requestJson))));
+    return Envelope.of(() -> kept(cache.plan(PlanJson.readRequest(requestJson))));
   }
 
   /** Reads a plan document, proves it and keeps it; answers as {@link #plan}. */

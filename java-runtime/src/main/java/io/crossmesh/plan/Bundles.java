@@ -31,9 +31,10 @@ final class Bundles {
   private Bundles() {}
 
   /** The routes of the pieces, in the order in which they should start. */
-  static List<Route> order(List<Piece> pieces, double chunkBytes, Network network) {
+  static List<Route> order(
+      List<Piece> pieces, double chunkBytes, Network network, Manner manner) {
     if (pieces.size() <= MAX_PIECES) {
-      return Interleaver.order(pieces, chunkBytes, network);
+      return Interleaver.order(pieces, chunkBytes, network, manner);
     }
     // The box of a bundle's first piece, of which there is one object, tells the bundle of a route.
     IdentityHashMap<Object, Bundle> byBox = new IdentityHashMap<>();
@@ -46,10 +47,10 @@ final class Bundles {
     for (Bundle bundle : bundles(pieces)) {
       Piece first = bundle.pieces.getFirst();
       byBox.put(first.box(), bundle);
-      together.add(new Piece(first.delivery(), first.box(), bundle.bytes, first.holder()));
+      together.add(new Piece(first.delivery(), first.box(), bundle.bytes, first.holder(), first.urgency()));
     }
     List<Route> routes = new ArrayList<>(pieces.size());
-    for (Route route : Interleaver.order(together, chunkBytes, network)) {
+    for (Route route : Interleaver.order(together, chunkBytes, network, manner)) {
       Bundle bundle = byBox.get(route.box());
       if (bundle == null) {
         routes.add(route);
@@ -61,7 +62,7 @@ final class Bundles {
   }
 
   private static List<Bundle> bundles(List<Piece> pieces) {
-    record Ends(int from, List<Integer> to) {}
+    record Ends(int from, List<Integer> to, int urgency) {}
     double all = 0;
     for (Piece piece : pieces) {
       all += piece.bytes();
@@ -73,7 +74,7 @@ final class Bundles {
       if (piece.delivery().ring() > 0) {
         continue;
       }
-      Ends ends = new Ends(piece.from(), piece.delivery().hosts());
+      Ends ends = new Ends(piece.from(), piece.delivery().hosts(), piece.urgency());
       Bundle bundle = open.get(ends);
       if (bundle == null || bundle.bytes >= enough) {
         bundle = new Bundle();

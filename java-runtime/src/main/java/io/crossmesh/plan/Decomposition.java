@@ -26,9 +26,25 @@ final class Decomposition {
   /** The cells of each tensor, row-major. */
   static List<List<Cell>> of(List<TensorReshard> tensors, Network network) {
     Decomposition decomposition = new Decomposition(network);
-    List<List<Cell>> cells = new ArrayList<>(tensors.size());
-    for (int i = 0; i < tensors.size(); i++) {
-      cells.add(decomposition.cells(i, tensors.get(i)));
+    return EqualTensors.of(tensors)
+        .each(
+            i -> decomposition.cells(i, tensors.get(i)),
+            known -> i -> decomposition.again(i, tensors.get(i), known));
+  }
+
+  /** The cells of a tensor like one that is cut already. */
+  private List<Cell> again(int index, TensorReshard reshard, List<Cell> known) {
+    checkTasks(reshard, known.size());
+    List<Cell> cells = new ArrayList<>(known.size());
+    for (Cell cell : known) {
+      checkDeliveries(reshard, cell.receivers());
+      UnitTask task = cell.task();
+      cells.add(
+          new Cell(
+              new UnitTask(index, task.box(), task.senders(), task.receivers()),
+              cell.holders(),
+              cell.receivers(),
+              cell.bytes()));
     }
     return cells;
   }
@@ -45,6 +61,21 @@ final class Decomposition {
       ranges.add(of);
       count = Math.min(count * of.size(), Plan.MAX_TASKS + 1L);
     }
+    checkTasks(reshard, count);
+    Group[] holders = groups(reshard.src());
+    Group[] receivers = groups(reshard.dst());
+    List<Cell> cells = new ArrayList<>((int) count);
+    int[] at = new int[shape.size()];
+    for (long n = 0; n < count; n++) {
+      cells.add(cell(index, reshard, ranges, at, holders, receivers));
+      for (int d = at.length - 1; d >= 0 && ++at[d] == ranges.get(d).size(); d--) {
+        at[d] = 0;
+      }
+    }
+    return cells;
+  }
+
+  private void checkTasks(TensorReshard reshard, long count) {
     tasks += count;
     if (tasks > Plan.MAX_TASKS) {
       throw PlanChecks.layout(
@@ -57,17 +88,15 @@ final class Decomposition {
           "%s: the tensors have more than %d tiles; plan fewer tensors together."
               .formatted(reshard.describe(), Plan.MAX_DELIVERIES));
     }
-    Group[] holders = groups(reshard.src());
-    Group[] receivers = groups(reshard.dst());
-    List<Cell> cells = new ArrayList<>((int) count);
-    int[] at = new int[shape.size()];
-    for (long n = 0; n < count; n++) {
-      cells.add(cell(index, reshard, ranges, at, holders, receivers));
-      for (int d = at.length - 1; d >= 0 && ++at[d] == ranges.get(d).size(); d--) {
-        at[d] = 0;
-      }
+  }
+
+  private void checkDeliveries(TensorReshard reshard, Group to) {
+    deliveries += to.devices().size();
+    if (deliveries > Plan.MAX_DELIVERIES) {
+      throw PlanChecks.layout(
+          "%s: the plan has more than %d slices to deliver; use coarser layouts or plan fewer tensors together."
+              .formatted(reshard.describe(), Plan.MAX_DELIVERIES));
     }
-    return cells;
   }
 
   private Cell cell(
@@ -91,12 +120,7 @@ final class Decomposition {
     Box box = Box.of(lo, hi);
     Group from = holders[srcTile];
     Group to = receivers[dstTile];
-    deliveries += to.devices().size();
-    if (deliveries > Plan.MAX_DELIVERIES) {
-      throw PlanChecks.layout(
-          "%s: the plan has more than %d slices to deliver; use coarser layouts or plan fewer tensors together."
-              .formatted(reshard.describe(), Plan.MAX_DELIVERIES));
-    }
+    checkDeliveries(reshard, to);
     UnitTask task = new UnitTask(index, box, from.devices(), to.devices());
     return new Cell(task, from, to, box.volume() * reshard.tensor().dtype().bytes());
   }

@@ -51,8 +51,8 @@ final class OptimalOrder {
   /** Where limits are shared, weights of the nearest holders that are tried. */
   private static final double[] NEAR_PARTS = {0, 0.25, 0.5, 0.75, 1};
 
-  /** Beyond this number of pieces, choosing each start with care takes too long. */
-  private static final int MAX_PIECES = 1 << 14;
+  /** Slices are not cut into more pieces than this in all. */
+  private static final int MAX_PIECES = Bundles.MAX_PIECES;
 
   /** Beyond this number of pieces, only the usual manner is tried. */
   private static final int MAX_PIECES_AGAIN = 1 << 12;
@@ -83,27 +83,11 @@ final class OptimalOrder {
     Work work = Work.of(cells, chosen, network);
     double lowerBound = LowerBound.of(cells, network);
     OptimalOrder order = new OptimalOrder(work, chosen, network, urgency, lowerBound);
-    if (work.deliveries().size() > MAX_PIECES) {
-      order.bySize(cells);
-    } else {
-      order.tryManners();
-      if (urgency.classes() > 1) {
-        order.tryUrgent(cells);
-      }
+    order.tryManners();
+    if (urgency.classes() > 1) {
+      order.tryUrgent(cells);
     }
     return order.best.moves();
-  }
-
-  private void bySize(List<Cell> cells) {
-    List<Route> routes = Router.route(cells, chosen, network, Order.SIZE);
-    best = urgency.outcome(Timeline.predict(routes, chosen, network));
-    if (urgency.classes() > 1) {
-      List<Route> urgent = new ArrayList<>(routes);
-      urgent.sort(Comparator.comparingDouble(route -> urgency.due(route.cell())));
-      considerUrgent(
-          urgency.outcome(Timeline.predict(urgent, chosen, network)),
-          best.end() * (1 + Outcome.EQUAL));
-    }
   }
 
   private void tryManners() {
@@ -117,7 +101,7 @@ final class OptimalOrder {
   private void tryManners(Senders senders) {
     double enough = lowerBound * (1 + ENOUGH) + latency();
     for (Manner manner : Manner.ALL) {
-      if (best.end() <= enough || (!manner.equals(Manner.USUAL) && isSingle())) {
+      if (best.end() <= enough || (!manner.equals(Manner.USUAL) && !isOpen())) {
         break;
       }
       int count = -1;
@@ -126,7 +110,7 @@ final class OptimalOrder {
         if (cut.size() == count) {
           continue;
         }
-        if (cut.size() > (manner.equals(Manner.USUAL) ? MAX_PIECES : MAX_PIECES_AGAIN)) {
+        if (cut.size() > (manner.equals(Manner.USUAL) ? most() : MAX_PIECES_AGAIN)) {
           break;
         }
         count = cut.size();
@@ -167,7 +151,7 @@ final class OptimalOrder {
         }
         count = cut.size();
         considerUrgent(outcome(cut, manner), latest);
-        if (best.reaches(bounds, ENOUGH, latency())) {
+        if (cut.size() > MAX_PIECES || best.reaches(bounds, ENOUGH, latency())) {
           return;
         }
       }
@@ -182,13 +166,19 @@ final class OptimalOrder {
 
   private Outcome outcome(List<Piece> pieces, Manner manner) {
     List<Route> routes = new ArrayList<>(work.copies());
-    routes.addAll(Interleaver.order(pieces, smallestChunk(), network, manner));
+    routes.addAll(Bundles.order(pieces, smallestChunk(), network, manner));
     return urgency.outcome(Timeline.predict(routes, chosen, network));
   }
 
-  /** Pieces of one slice alone have no other order. */
-  private boolean isSingle() {
-    return work.deliveries().size() <= 1;
+  /** Pieces of one slice alone have no other order, and of very many none is looked for. */
+  private boolean isOpen() {
+    int slices = work.deliveries().size();
+    return slices > 1 && slices <= MAX_PIECES_AGAIN;
+  }
+
+  /** Most pieces: whole slices are not refused however many they are. */
+  private int most() {
+    return Math.max(MAX_PIECES, work.deliveries().size());
   }
 
   /** Seconds that the longest chain takes whatever its order. */
@@ -211,6 +201,7 @@ final class OptimalOrder {
   /**
    * Cuts each delivery into pieces that take their sender about this long, and deals them out to
    * the holders by the shares of its class. What rounding leaves is carried on to the next pieces.
+   * Ends early once there are more than {@link #most}.
    */
   private List<Piece> cut(List<Delivery> deliveries, Senders senders, double seconds) {
     List<Piece> pieces = new ArrayList<>();
@@ -236,7 +227,7 @@ final class OptimalOrder {
         debt[most] -= bytes;
         pieces.add(new Piece(delivery, box, bytes, most, source.urgency()));
       }
-      if (pieces.size() > MAX_PIECES) {
+      if (pieces.size() > most()) {
         return pieces;
       }
     }

@@ -46,6 +46,20 @@ public record Plan(
     bytesReceived = Collections.unmodifiableSortedMap(new TreeMap<>(bytesReceived));
   }
 
+  /** The same plan for a request that differs in the names of axes at most. */
+  Plan of(PlanRequest same) {
+    return new Plan(
+        same,
+        chosen,
+        tasks,
+        moves,
+        makespan,
+        lowerBound,
+        bytesSent,
+        bytesReceived,
+        digest);
+  }
+
   /** {@code makespan / lowerBound - 1}; 0 when no NIC is crossed. */
   public double gap() {
     return lowerBound == 0 ? 0 : makespan / lowerBound - 1;

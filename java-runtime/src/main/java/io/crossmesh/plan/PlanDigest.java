@@ -36,17 +36,32 @@ final class PlanDigest {
     this.out = out;
   }
 
-  /** 64 hexadecimal digits. */
+  /** Of a plan: 64 hexadecimal digits. */
   static String of(PlanRequest request, List<Chosen> chosen, List<Move> moves) {
+    return hash(
+        digest -> {
+          digest.request(request);
+          digest.plan(chosen, moves);
+        });
+  }
+
+  /** Of a request alone: 64 hexadecimal digits. */
+  static String of(PlanRequest request) {
+    return hash(digest -> digest.request(request));
+  }
+
+  private interface Content {
+    void write(PlanDigest digest) throws IOException;
+  }
+
+  private static String hash(Content content) {
     try {
       MessageDigest sha = MessageDigest.getInstance("SHA-256");
       try (DataOutputStream out =
           new DataOutputStream(
               new BufferedOutputStream(
                   new DigestOutputStream(OutputStream.nullOutputStream(), sha)))) {
-        PlanDigest digest = new PlanDigest(out);
-        digest.request(request);
-        digest.plan(chosen, moves);
+        content.write(new PlanDigest(out));
       }
       return HexFormat.of().formatHex(sha.digest());
     } catch (IOException e) {

@@ -21,10 +21,13 @@ public final class Planner {
   public static Plan plan(PlanRequest request) {
     Network network = new Network(request.topology(), request.hosts());
     List<List<Cell>> byTensor = Decomposition.of(request.tensors(), network);
-    List<Chosen> chosen = new ArrayList<>();
-    for (List<Cell> cells : byTensor) {
-      chosen.add(CostModel.choose(cells, request.strategy(), network, request.order()));
-    }
+    List<Chosen> chosen =
+        EqualTensors.of(request.tensors())
+            .each(
+                i ->
+                    CostModel.choose(
+                        byTensor.get(i), request.strategy(), network, request.order()),
+                known -> i -> known);
     List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
     List<Move> moves = moves(request, cells, chosen, network);
     CoverageProof.fault(request.tensors(), moves)

@@ -43,6 +43,28 @@ class PlanDigestTest {
         .isEqualTo("57c68299ca6e251283918abec1680d676bd4793d46650752847e0fbfe443b6ea");
   }
 
+  /** The Python client's tests have the same two. */
+  @Test
+  void theDigestsOfTwoInputsAreThoseThatPythonSees() {
+    Topology topology = Topology.uniform(HOSTS, 1.25e9, 50e-6, 1);
+    TensorReshard one =
+        new TensorReshard(
+            new TensorSpec("", List.of(1024L, 768L), DType.of("bfloat16")),
+            Sharding.parse(SRC, "S01 R"),
+            Sharding.parse(DST, "R S1"));
+    assertThat(
+            Planner.plan(new PlanRequest(List.of(one), topology, Strategy.AUTO, Order.OPTIMAL))
+                .digest())
+        .isEqualTo("GOLDEN1");
+    List<TensorReshard> tree =
+        List.of(
+            reshard("['b']", "float32", "S0 R", "S1 R").by(0.5),
+            reshard("['w']", "int8", "S0 S1", "R S0"));
+    assertThat(
+            Planner.plan(new PlanRequest(tree, topology, Strategy.SEND_RECV, Order.SIZE)).digest())
+        .isEqualTo("GOLDEN2");
+  }
+
   @Test
   void everyInputChangesTheDigest() {
     TensorReshard tensor = reshard("w", "float32", "S0 S1", "R S0");
