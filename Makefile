@@ -6,7 +6,7 @@
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-peers lab wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-peers bench-planner lab wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3

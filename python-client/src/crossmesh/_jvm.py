@@ -35,10 +35,13 @@ JVM_FLAGS = (
     "--enable-native-access=ALL-UNNAMED",
     "-XX:+UseSerialGC",
     "-Xms32m",
-    "-Xmx512m",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
 )
+
+
+HEAP = "512m"
+PLANNER_HEAP = "1g"  # a plan of 250,000 moves, and one being made beside it
 
 
 class Jvm:
@@ -50,6 +53,7 @@ class Jvm:
     - `label`: what messages call it.
     - `with_ucx`: whether it shall load UCX.
     - `env`: additions to its environment.
+    - `heap`: the most Java heap that it may use.
 
     It is not ready before `wait_ready`; several can start at the same time.
 
@@ -57,10 +61,16 @@ class Jvm:
     """
 
     def __init__(
-        self, command: Sequence[str], *, label: str, with_ucx: bool = False, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        label: str,
+        with_ucx: bool = False,
+        env: Mapping[str, str] | None = None,
+        heap: str = HEAP,
     ) -> None:
         self.label = label
-        java = java_command(with_ucx=with_ucx)
+        java = java_command(with_ucx=with_ucx, heap=heap)
         self._directory = private_directory()
         self.info_path = self._directory / "info.json"
         self._log = self._directory / "log"
@@ -166,12 +176,12 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def java_command(*, with_ucx: bool) -> list[str]:
+def java_command(*, with_ucx: bool, heap: str = HEAP) -> list[str]:
     """`java` with the flags that crossmesh needs.
 
     **Raises:** `AgentUnavailable` if there is no Java that is new enough.
     """
-    command = [str(find_java().path), *JVM_FLAGS]
+    command = [str(find_java().path), *JVM_FLAGS, f"-Xmx{heap}"]
     ucx = find_ucx() if with_ucx else None
     if ucx is not None and ucx.library_path is not None:
         command.append(f"-Djava.library.path={ucx.library_path}")

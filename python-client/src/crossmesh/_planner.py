@@ -7,7 +7,7 @@ import os
 import threading
 
 from ._control import Gateway
-from ._jvm import Jvm
+from ._jvm import PLANNER_HEAP, Jvm
 
 _lock = threading.Lock()
 _running: tuple[int, Jvm, Gateway] | None = None
@@ -25,7 +25,7 @@ def planner() -> Gateway:
                 _close(_running)
             _running = None
         if _running is None:
-            jvm = Jvm(["planner"], label="The planner")
+            jvm = Jvm(["planner"], label="The planner", heap=PLANNER_HEAP)
             try:
                 info = jvm.wait_ready()
                 door = info["gateway"]

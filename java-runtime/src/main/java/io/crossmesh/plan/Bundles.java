@@ -17,6 +17,9 @@ final class Bundles {
   /** So many pieces at most are put in order one by one. */
   static final int MAX_PIECES = 1 << 14;
 
+  /** Bundles are made as large as this part of all bytes, if there are so many for the same ways. */
+  private static final int BUNDLES = 1 << 12;
+
   /** Pieces that start together and take the same way. */
   private static final class Bundle {
     final List<Piece> pieces = new ArrayList<>();
@@ -31,8 +34,7 @@ final class Bundles {
   private Bundles() {}
 
   /** The routes of the pieces, in the order in which they should start. */
-  static List<Route> order(
-      List<Piece> pieces, double chunkBytes, Network network, Manner manner) {
+  static List<Route> order(List<Piece> pieces, double chunkBytes, Network network, Manner manner) {
     if (pieces.size() <= MAX_PIECES) {
       return Interleaver.order(pieces, chunkBytes, network, manner);
     }
@@ -47,7 +49,8 @@ final class Bundles {
     for (Bundle bundle : bundles(pieces)) {
       Piece first = bundle.pieces.getFirst();
       byBox.put(first.box(), bundle);
-      together.add(new Piece(first.delivery(), first.box(), bundle.bytes, first.holder(), first.urgency()));
+      together.add(
+          new Piece(first.delivery(), first.box(), bundle.bytes, first.holder(), first.urgency()));
     }
     List<Route> routes = new ArrayList<>(pieces.size());
     for (Route route : Interleaver.order(together, chunkBytes, network, manner)) {
@@ -67,7 +70,7 @@ final class Bundles {
     for (Piece piece : pieces) {
       all += piece.bytes();
     }
-    double enough = all / MAX_PIECES;
+    double enough = all / BUNDLES;
     Map<Ends, Bundle> open = new HashMap<>();
     List<Bundle> bundles = new ArrayList<>();
     for (Piece piece : pieces) {

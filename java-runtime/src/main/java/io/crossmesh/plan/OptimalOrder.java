@@ -116,7 +116,7 @@ final class OptimalOrder {
         count = cut.size();
         Outcome outcome = outcome(cut, manner);
         best = outcome.end() < best.end() ? outcome : best;
-        if (best.end() <= lowerBound * (1 + NEAR)) {
+        if (best.end() <= lowerBound * (1 + NEAR) || count >= MAX_PIECES) {
           break;
         }
       }

@@ -49,15 +49,7 @@ public record Plan(
   /** The same plan for a request that differs in the names of axes at most. */
   Plan of(PlanRequest same) {
     return new Plan(
-        same,
-        chosen,
-        tasks,
-        moves,
-        makespan,
-        lowerBound,
-        bytesSent,
-        bytesReceived,
-        digest);
+        same, chosen, tasks, moves, makespan, lowerBound, bytesSent, bytesReceived, digest);
   }
 
   /** {@code makespan / lowerBound - 1}; 0 when no NIC is crossed. */

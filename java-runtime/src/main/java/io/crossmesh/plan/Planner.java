@@ -25,8 +25,7 @@ public final class Planner {
         EqualTensors.of(request.tensors())
             .each(
                 i ->
-                    CostModel.choose(
-                        byTensor.get(i), request.strategy(), network, request.order()),
+                    CostModel.choose(byTensor.get(i), request.strategy(), network, request.order()),
                 known -> i -> known);
     List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
     List<Move> moves = moves(request, cells, chosen, network);

@@ -82,9 +82,7 @@ class PlanCacheTest {
       assertThat(plan.tasks().stream().filter(task -> task.tensor() == tensor))
           .extracting(UnitTask::box, UnitTask::senders, UnitTask::receivers)
           .isEqualTo(
-              alone.tasks().stream()
-                  .map(t -> tuple(t.box(), t.senders(), t.receivers()))
-                  .toList());
+              alone.tasks().stream().map(t -> tuple(t.box(), t.senders(), t.receivers())).toList());
     }
   }
 }
