@@ -1,4 +1,4 @@
-"""What stands around a transfer: starting an agent, its memory, planning, opening a channel.
+"""What stands around a transfer: starting an agent, its memory, opening a channel.
 
 Each figure is printed beside its limit as a ratio (below 1 is within), the median of several runs with the spread.
 Run it with the environment that `make venv` makes: `.venv/bin/python benchmarks/costs.py`.
@@ -11,7 +11,6 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +22,9 @@ import crossmesh as cm
 from crossmesh import _demo
 
 START_SECONDS_MAX = 2.0
-PLAN_SECONDS_MAX = 0.05
+OPEN_SECONDS_MAX = 0.05
 RESIDENT_MIB_MAX = 250.0
 REPEATS = 5
-WARM_UPS = 3
 OPEN_WARM_UPS = 20  # five JVMs have to have compiled their planners
 MIB = 2**20
 
@@ -67,23 +65,6 @@ def start_seconds() -> Figure:
     return Figure("agent, launch to ready", "s", values, START_SECONDS_MAX)
 
 
-def _seconds(action: Callable[[], object]) -> list[float]:
-    for _ in range(WARM_UPS):
-        action()
-    values = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        action()
-        values.append(time.perf_counter() - start)
-    return values
-
-
-def plan_seconds(case: _demo.Case) -> Figure:
-    """`cm.plan` of a case at full size, JVM warm."""
-    values = _seconds(lambda: cm.plan(case.spec, src=case.src, dst=case.dst))
-    return Figure(f"plan, case {case.name}", "s", values, PLAN_SECONDS_MAX)
-
-
 def open_seconds(cluster: cm.LocalCluster, case: _demo.Case) -> Figure:
     """From the first end's opening to the last end's being open: claims, a plan on each host, memory, digests."""
 
@@ -103,13 +84,12 @@ def open_seconds(cluster: cm.LocalCluster, case: _demo.Case) -> Figure:
 
     for _ in range(OPEN_WARM_UPS):
         opening()
-    return Figure(f"open, case {case.name}", "s", [opening() for _ in range(REPEATS)], PLAN_SECONDS_MAX)
+    return Figure(f"open, case {case.name}", "s", [opening() for _ in range(REPEATS)], OPEN_SECONDS_MAX)
 
 
 def measure() -> list[Figure]:
     """All figures, in the order in which they are printed."""
     figures = [start_seconds()]
-    figures += [plan_seconds(case) for case in _demo.paper_cases(divide=1)]
     cases = _demo.paper_cases()
     hosts = sorted({host for case in cases for mesh in (case.src.mesh, case.dst.mesh) for host in mesh.hosts})
     with cm.LocalCluster(hosts=hosts, arena="2GiB") as cluster:

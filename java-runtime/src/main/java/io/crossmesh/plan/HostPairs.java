@@ -123,11 +123,6 @@ final class HostPairs {
     }
   }
 
-  /** How many pairs have a number. */
-  int size() {
-    return resources.size();
-  }
-
   /** What a grain between the hosts occupies. */
   int[] resources(int pair) {
     return resources.get(pair);

@@ -26,7 +26,7 @@ import org.openjdk.jmh.annotations.Warmup;
     value = 1,
     jvmArgs = {"-Xmx1g", "-XX:+UseSerialGC"})
 @Warmup(iterations = 4, time = 1)
-@Measurement(iterations = 3, time = 1)
+@Measurement(iterations = 2, time = 1)
 public class PlanningBenchmark {
   /** Name of the case; the table of {@link PlanningTable} sets it. */
   @Param("paper 1")

@@ -2,6 +2,7 @@ package io.crossmesh.bench;
 
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.Planner;
+import java.util.List;
 import java.util.Map;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
@@ -16,12 +17,20 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 public final class PlanningTable {
   private PlanningTable() {}
 
-  /** The status says whether every limit holds. */
+  /**
+   * The status says whether every limit holds.
+   *
+   * @param arguments names of the cases to run; without any, all
+   */
   public static void main(String[] arguments) throws RunnerException {
+    Map<String, PlanningCase> cases = PlanningCase.all();
+    if (arguments.length > 0) {
+      cases.keySet().retainAll(List.of(arguments));
+    }
     boolean within = true;
     System.out.println("| case | unit tasks | moves | gap | ms | limit | / limit | ns / n log2 n |");
     System.out.println("|---|---|---|---|---|---|---|---|");
-    for (Map.Entry<String, PlanningCase> each : PlanningCase.all().entrySet()) {
+    for (Map.Entry<String, PlanningCase> each : cases.entrySet()) {
       Plan plan = Planner.plan(each.getValue().request());
       RunResult result =
           new Runner(
