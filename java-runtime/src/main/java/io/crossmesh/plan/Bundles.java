@@ -17,7 +17,9 @@ final class Bundles {
   /** So many pieces at most are put in order one by one. */
   static final int MAX_PIECES = 1 << 14;
 
-  /** Bundles are made as large as this part of all bytes, if there are so many for the same ways. */
+  /**
+   * Bundles are made as large as this part of all bytes, if there are so many for the same ways.
+   */
   private static final int BUNDLES = 1 << 12;
 
   /** Pieces that start together and take the same way. */

@@ -28,7 +28,8 @@ public final class PlanningTable {
       cases.keySet().retainAll(List.of(arguments));
     }
     boolean within = true;
-    System.out.println("| case | unit tasks | moves | gap | ms | limit | / limit | ns / n log2 n |");
+    System.out.println(
+        "| case | unit tasks | moves | gap | ms | limit | / limit | ns / n log2 n |");
     System.out.println("|---|---|---|---|---|---|---|---|");
     for (Map.Entry<String, PlanningCase> each : cases.entrySet()) {
       Plan plan = Planner.plan(each.getValue().request());
