@@ -17,11 +17,6 @@ final class Bundles {
   /** So many pieces at most are put in order one by one. */
   static final int MAX_PIECES = 1 << 14;
 
-  /**
-   * Bundles are made as large as this part of all bytes, if there are so many for the same ways.
-   */
-  private static final int BUNDLES = 1 << 12;
-
   /** Pieces that start together and take the same way. */
   private static final class Bundle {
     final List<Piece> pieces = new ArrayList<>();
@@ -72,7 +67,7 @@ final class Bundles {
     for (Piece piece : pieces) {
       all += piece.bytes();
     }
-    double enough = all / BUNDLES;
+    double enough = all / MAX_PIECES;
     Map<Ends, Bundle> open = new HashMap<>();
     List<Bundle> bundles = new ArrayList<>();
     for (Piece piece : pieces) {

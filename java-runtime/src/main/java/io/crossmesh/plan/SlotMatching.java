@@ -86,7 +86,7 @@ final class SlotMatching {
   private int compare(Start x, Start y, int sign) {
     int by = Integer.compare(y.critical(), x.critical());
     if (by == 0) {
-      by = sign * Integer.compare(x.lane().to().size(), y.lane().to().size());
+      by = Integer.compare(sign * x.lane().to().size(), sign * y.lane().to().size());
     }
     if (by == 0) {
       by = Double.compare(y.lane().behind(), x.lane().behind());
