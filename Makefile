@@ -65,7 +65,7 @@ bench-peers: venv
 
 bench-planner: venv
 	$(MVN) -q -pl benchmarks/jmh -am compile dependency:build-classpath -Dmdep.outputFile=target/classpath -DskipTests
-	"$$(scripts/find-jdk)/bin/java" -cp "benchmarks/jmh/target/classes:$$(cat benchmarks/jmh/target/classpath)" io.crossmesh.bench.PlanningTable
+	"$$(scripts/find-jdk)/bin/java" --sun-misc-unsafe-memory-access=allow -cp "benchmarks/jmh/target/classes:$$(cat benchmarks/jmh/target/classpath)" io.crossmesh.bench.PlanningTable
 	$(BIN)/python benchmarks/planning.py
 
 lab: venv

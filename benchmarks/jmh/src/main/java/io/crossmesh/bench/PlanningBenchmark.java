@@ -24,7 +24,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
 @Fork(
     value = 1,
-    jvmArgs = {"-Xmx1g", "-XX:+UseSerialGC"})
+    jvmArgs = {"-Xmx1g", "-XX:+UseSerialGC", "--sun-misc-unsafe-memory-access=allow"})
 @Warmup(iterations = 4, time = 1)
 @Measurement(iterations = 2, time = 1)
 public class PlanningBenchmark {
