@@ -30,7 +30,9 @@ def chosen(text: str, known: list[str], what: str) -> list[str]:
     names = known if text == "all" else [name for name in re.split(r"[,;]\s*", text) if name]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise CannotStart(f"There is no {what} {', '.join(unknown) or 'named'}. Available: {', '.join(known)}.")
+        raise CannotStart(
+            f"There is no {what} {', '.join(unknown) or 'named'}. Available: {', '.join(known)}."
+        )
     return names
 
 
@@ -47,16 +49,18 @@ def progress(text: str) -> None:
 
 @app.command("run")
 def run_cases(
-    rates: Annotated[str, typer.Option("--rate", help="Of each NIC and direction; several, separated by commas.")] = (
-        "500Mbit/s,200Mbit/s"
-    ),
+    rates: Annotated[
+        str, typer.Option("--rate", help="Of each NIC and direction; several, separated by commas.")
+    ] = ("500Mbit/s,200Mbit/s"),
     cases: Annotated[str, typer.Option(help="Names of cases, or all.")] = "all",
     variants: Annotated[str, typer.Option(help="Names as in the table, or all.")] = "all",
     hosts: Annotated[int, typer.Option(help="Hosts of the lab.")] = 5,
     nics: Annotated[int, typer.Option(help="NICs of each host.")] = 1,
     racks: Annotated[int, typer.Option(help="Racks that the hosts are divided into.")] = 1,
     uplink: Annotated[str, typer.Option(help="Rate of a rack's uplink.")] = "1Gbit/s",
-    mib: Annotated[float | None, typer.Option(help="MiB of each tensor, instead of the paper's by 8.")] = None,
+    mib: Annotated[
+        float | None, typer.Option(help="MiB of each tensor, instead of the paper's by 8.")
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Steps of each case and variant; the median counts.")] = 3,
     baselines: Annotated[int, typer.Option(help="At most so many of all but auto.")] = 3,
     slow: Annotated[float, typer.Option(help="Seconds from which on one step is enough.")] = 10.0,
@@ -73,12 +77,11 @@ def run_cases(
     need = max(len(set(case.src.mesh.hosts + case.dst.mesh.hosts)) for case in picked)
     if hosts < need:
         raise CannotStart(f"These cases need {need} hosts: --hosts {need}.")
-    found = []
-    for rate in rates.split(","):
-        shape = Shape(hosts, bits(rate), nics, racks, bits(uplink) if racks > 1 else 0)
-        found.append(
+    found: list[Result] = []
+    try:
+        for rate in rates.split(","):
             measure(
-                shape,
+                Shape(hosts, bits(rate), nics, racks, bits(uplink) if racks > 1 else 0),
                 picked,
                 [variant for variant in available if variant.name in names],
                 repeats=repeats,
@@ -86,10 +89,11 @@ def run_cases(
                 mib=mib,
                 slow_seconds=slow,
                 say=progress,
+                into=found,
             )
-        )
-    if results is not None:
-        results.write_text(json.dumps([result.to_dict() for result in found], indent=1) + "\n")
+    finally:
+        if results is not None:
+            results.write_text(json.dumps([result.to_dict() for result in found], indent=1) + "\n")
     show(found, plots)
 
 

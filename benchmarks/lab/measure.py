@@ -180,7 +180,8 @@ def measure(
     mib: float | None,
     slow_seconds: float,
     say: Callable[[str], None],
-) -> Result:
+    into: list[Result],
+) -> None:
     """Build a lab, measure its links, run the cases, measure again, remove the lab. The faster measure counts.
 
     **Arguments:**
@@ -190,6 +191,7 @@ def measure(
     - `baseline_repeats`: at most so many of what is not `auto`.
     - `mib`: as in `all_cases`.
     - `say`: is told what goes on.
+    - `into`: gets the result, which grows by the case, so that a run that is interrupted has what it measured.
     """
     say("building the network")
     with Network(shape) as network:
@@ -198,6 +200,7 @@ def measure(
         with Hosts(network, arena="2GiB") as hosts:
             latency = hosts.latency()
             result = Result(shape, rate, latency, mib)
+            into.append(result)
             lab = Lab(network, hosts, rate, latency)
             say("warming up")
             lab.warm_up(cases)
@@ -208,7 +211,9 @@ def measure(
                         often = repeats if record.variant == AUTO else min(repeats, baseline_repeats)
                         if turn >= often or (turn and record.seconds[0] > slow_seconds):
                             continue
-                        say(f"{shape.rate / 1e6:g} Mbit/s, case {case.name}, {record.variant.name}, {turn + 1}")
+                        say(
+                            f"{shape.rate / 1e6:g} Mbit/s, case {case.name}, {record.variant.name}, {turn + 1}"
+                        )
                         fresh = FRESH_STEPS if record.predicted_seconds < slow_seconds else 0
                         record.seconds += lab.run(case, record.variant, fresh + 1, mib)[fresh:]
                 result.records += records
@@ -216,4 +221,3 @@ def measure(
         result.rate = max(rate, line_rate(network))
         for record in result.records:
             record.bound_seconds *= rate / result.rate
-    return result

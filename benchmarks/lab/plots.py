@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from .cases import Variant
 from .measure import Record, Result
-from .report import cases_of, find, variants_of
+from .report import cases_of, find, find_any, variants_of
 
 RECEIVERS = {"m1": 1, "m2": 2, "m3": 3, "m4": 4, "m5": 4, "m6": 6, "m7": 8, "m8": 16}
 ONE_HOST = ("m1", "m2", "m3", "m4")
@@ -46,18 +46,18 @@ def _colours(variants: list[Variant]) -> dict[Variant, str]:
     return {variant: palette[i % len(palette)] for i, variant in enumerate(variants[:-1])} | {variants[-1]: "#d1495b"}
 
 
-def _finish(axes: Axes, result: Result, title: str) -> None:
-    axes.axhline(result.rate * 8 / 1e9, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.annotate(
-        "iperf3", (1, result.rate * 8 / 1e9), xycoords=("axes fraction", "data"), xytext=(-3, 2),
-        textcoords="offset points", ha="right", va="bottom", fontsize=8, color=INK,
-    )  # fmt: skip
+def _finish(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_ylim(bottom=0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _line_rate(axes: Axes, result: Result) -> None:
+    rate = result.rate * 8 / 1e9
+    axes.axhline(rate, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), label="one NIC, by iperf3")
 
 
 def _receivers(result: Result, cases: list[str], figure: Figure) -> None:
@@ -83,7 +83,8 @@ def _receivers(result: Result, cases: list[str], figure: Figure) -> None:
         if names:
             axes.set_xticks([RECEIVERS[c] for c in names])
         axes.set_xlabel("receiving devices")
-        _finish(axes, result, title)
+        _line_rate(axes, result)
+        _finish(axes, title)
     left.set_ylabel("effective Gbit/s")
     figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
 
@@ -98,8 +99,17 @@ def _cases(result: Result, cases: list[str], figure: Figure) -> None:
         heights = [gbit(r) if (r := find(result, c, variant)) is not None else math.nan for c in cases]
         places = [x + offset for x in range(len(cases))]
         axes.bar(places, heights, width * 0.92, color=colours[variant], label=variant.name)
+    bounds = [find_any(result, case) for case in cases]
+    axes.hlines(
+        [record.bytes * 8 / record.bound_seconds / 1e9 for record in bounds],
+        [x - 0.46 for x in range(len(cases))],
+        [x + 0.46 for x in range(len(cases))],
+        color=INK,
+        linewidth=1.0,
+        label="no plan is above",
+    )
     axes.set_xticks(range(len(cases)), cases)
     axes.set_xlabel("case")
     axes.set_ylabel("effective Gbit/s")
-    _finish(axes, result, "the tensor's bits over the time of a step")
+    _finish(axes, "the tensor's bits over the time of a step")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
