@@ -52,6 +52,9 @@ format: venv
 bench: venv bench-planner
 	$(BIN)/crossmesh bench link --transport tcp
 	$(BIN)/crossmesh bench link --transport shm
+	$(BIN)/crossmesh bench link --transport tcp --mib 1
+	$(BIN)/crossmesh bench link --transport shm --mib 1
+	$(BIN)/crossmesh bench latency
 	$(BIN)/python benchmarks/costs.py
 
 # Each peer by itself: one that does not install is skipped, with a word, by the benchmark.

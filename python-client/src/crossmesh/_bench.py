@@ -31,7 +31,7 @@ LATENCY_BYTES = 64
 LATENCY_STEPS = 200
 TRANSPORTS = {"tcp": "tcp,self", "shm": "tcp,sm,self"}
 PERFTESTS = ("tag_bw", "ucp_am_bw")
-PERFTEST_BYTES = 4 << 20  # the message size at which ucx_perftest is fastest, or near it
+RUN_BYTES = 3 << 30  # of a repeat, unless its steps are stated
 STEP_SECONDS_MAX = 60.0
 WARM_UP_STEPS = 120  # the JVM compiles what it runs often; until then that costs cores which the link needs
 
@@ -84,22 +84,25 @@ class LinkResult:
 
 
 def link(
-    *, transport: str = "tcp", nbytes: int = 64 << 20, steps: int = 48, depth: int = 4, repeats: int = 5
+    *, transport: str = "tcp", nbytes: int = 64 << 20, steps: int | None = None, depth: int = 4, repeats: int = 5
 ) -> LinkResult:
     """Measure.
 
     The tensor lies in the sender's arena from the start and is not touched by Python; `depth` steps are on the wire.
-    Repeats of the link and of UCX's benchmark alternate, so that both see the same machine.
+    UCX's benchmark sends messages of the same size with as many outstanding. It has one buffer on either side, which
+    is larger than the cache like ours or, with small messages, smaller like ours. Repeats of both alternate, so that
+    both see the same machine.
 
     **Arguments:**
 
     - `transport`: `"tcp"` over loopback, or `"shm"`.
     - `nbytes`: the bytes of one step.
-    - `steps`: timed steps of a repeat.
+    - `steps`: timed steps of a repeat; by default 3 GiB of them.
     - `depth`: steps on the wire.
     - `repeats`: how often.
     """
     tls = TRANSPORTS[transport]
+    steps = steps or max(1, RUN_BYTES // nbytes)
     result = LinkResult(transport, nbytes, steps, depth)
     arena = 3 * depth * nbytes + (64 << 20)
     with LocalCluster(["a", "b"], arena=arena, env={"UCX_TLS": tls}) as cluster:
@@ -111,7 +114,7 @@ def link(
         for _ in range(repeats):
             result.link.append(nbytes * steps / _run(source, target, steps=steps, depth=depth) / 1e9)
             for test in PERFTESTS:
-                rate = perftest(test, tls, nbytes * steps // PERFTEST_BYTES, depth)
+                rate = perftest(test, tls, nbytes, steps, depth)
                 if rate is not None:
                     result.perftest.setdefault(test, []).append(rate)
         result.latency = _latency(*_open(cluster, "bench/latency", LATENCY_BYTES, 1)[:2])
@@ -230,7 +233,7 @@ def _take(target: _End, steps: range) -> None:
             received += 1
 
 
-def perftest(test: str, tls: str, messages: int, depth: int) -> float | None:
+def perftest(test: str, tls: str, nbytes: int, messages: int, depth: int) -> float | None:
     """GB/s of one run of `ucx_perftest` between two processes on loopback; `None` if it is not there or fails."""
     program = shutil.which("ucx_perftest")
     if program is None:
@@ -240,7 +243,7 @@ def perftest(test: str, tls: str, messages: int, depth: int) -> float | None:
         port = str(probe.getsockname()[1])
     env = child_env() | {"UCX_TLS": tls}
     env.pop("LD_LIBRARY_PATH", None)
-    arguments = ["-t", test, "-s", str(PERFTEST_BYTES), "-n", str(max(messages, 1)), "-w", "16", "-O", str(depth)]
+    arguments = ["-t", test, "-s", str(nbytes), "-n", str(messages), "-w", "16", "-O", str(depth)]
     arguments += ["-p", port]
     server = subprocess.Popen(
         [program, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

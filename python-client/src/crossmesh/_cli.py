@@ -183,7 +183,7 @@ def agent(
 def link(
     transport: Annotated[str, typer.Option(help="tcp (loopback) or shm.")] = "tcp",
     mib: Annotated[int, typer.Option(help="MiB of one transfer.")] = 64,
-    steps: Annotated[int, typer.Option(help="Transfers of a repeat.")] = 48,
+    steps: Annotated[int | None, typer.Option(help="Transfers of a repeat; by default 3 GiB of them.")] = None,
     depth: Annotated[int, typer.Option(help="Transfers on the wire.")] = 4,
     repeats: Annotated[int, typer.Option(help="Repeats, in turn with the reference.")] = 5,
     write_topology: Annotated[
@@ -217,6 +217,32 @@ def link(
     console.print(table)
     if result.latency is not None:
         console.print(f"One way, a step of few bytes: {_explain.seconds(result.latency)}, with the calls to the agents")
+
+
+@bench_app.command()
+def latency(
+    transport: Annotated[str, typer.Option(help="tcp (loopback) or shm.")] = "shm",
+    nbytes: Annotated[int, typer.Option("--bytes", help="Bytes of the tensor.")] = 4096,
+    rounds: Annotated[int, typer.Option(help="Timed rounds.")] = 3000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
+) -> None:
+    """A small reshard from send() in one process to recv().result() in another, beside a TCP echo between the two."""
+    from ._bench import TRANSPORTS
+    from ._latency import latency as measure
+
+    if transport not in TRANSPORTS:
+        raise LayoutError(f"There is no transport {transport!r}. Available: {', '.join(TRANSPORTS)}.")
+    result = measure(transport=TRANSPORTS[transport], nbytes=nbytes, rounds=rounds)
+    if as_json:
+        print(json.dumps(result.to_dict()))  # noqa: T201
+        return
+    table = Table(title=f"{nbytes} bytes from process to process, agents over {transport}, {rounds} rounds")
+    for heading in ("", "reshard, us", "TCP echo, us", "ratio"):
+        table.add_column(heading, justify="right")
+    for percent in (50, 99):
+        ours, plain, ratio = result.at(percent)
+        table.add_row(f"p{percent}", f"{ours * 1e6:.0f}", f"{plain * 1e6:.0f}", f"{ratio:.2f}")
+    console.print(table)
 
 
 @app.command()

@@ -6,12 +6,15 @@ tensor bytes never pass here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from . import _ring
 from ._errors import AgentUnavailable, AuthError, CrossmeshError, error_of
 
 CALL_SECONDS_MAX = 120.0
@@ -160,8 +163,16 @@ class Control(PlanHolder, Protocol):
         """Wait for events; none may come within the time."""
 
 
+@dataclass(slots=True)
+class _Hot:
+    """A session's ring, and the events that were asked for when it said so and are not due yet."""
+
+    ring: _ring.Ring
+    asked: deque[Event] = field(default_factory=deque)
+
+
 class Gateway:
-    """`Control` over Py4J, with planning, joining and status.
+    """`Control` over Py4J, with planning, joining and status; what is called often goes by a ring in shared memory.
 
     **Arguments:**
 
@@ -179,6 +190,7 @@ class Gateway:
         self._why_gone = why_gone
         self._gateway = OnceGateway(port, token, CALL_SECONDS_MAX)
         self._methods: dict[str, Any] = {}
+        self._rings: dict[int, _Hot] = {}
         self._closed = False
         self._lock = threading.Lock()
 
@@ -272,7 +284,13 @@ class Gateway:
 
     def open_session(self, pid: int, label: str) -> int:
         """See `Control`."""
-        return int(self._call("openSession", pid, label)["session"])
+        number = int(self._call("openSession", pid, label)["session"])
+        paths = None
+        with contextlib.suppress(AgentUnavailable):  # an agent without transport has no rings
+            paths = self._call("openRing", number)
+        if paths is not None:
+            self._rings[number] = _Hot(_ring.Ring(paths["ring"], paths["bell"], paths["agent_bell"]))
+        return number
 
     def open_channel(self, session: int, request: dict[str, Any]) -> int:
         """See `Control`."""
@@ -280,15 +298,18 @@ class Gateway:
 
     def send(self, session: int, channel: int, step: int, staging_set: int) -> None:
         """See `Control`."""
-        self._call("send", session, channel, step, staging_set)
+        if not self._put(session, _ring.SEND, channel, step, staging_set):
+            self._call("send", session, channel, step, staging_set)
 
     def recv(self, session: int, channel: int, step: int) -> None:
         """See `Control`."""
-        self._call("recv", session, channel, step)
+        if not self._put(session, _ring.RECV, channel, step):
+            self._call("recv", session, channel, step)
 
     def release(self, session: int, channel: int, receipt: int) -> None:
         """See `Control`."""
-        self._call("release", session, channel, receipt)
+        if not self._put(session, _ring.RELEASE, channel, receipt):
+            self._call("release", session, channel, receipt)
 
     def cancel(self, session: int, channel: int, step: int, code: str, reason: str) -> None:
         """See `Control`."""
@@ -304,11 +325,45 @@ class Gateway:
 
     def close_session(self, session: int) -> None:
         """See `Control`."""
+        self._rings.pop(session, None)
         self._call("closeSession", session)
 
     def next_events(self, session: int, wait_millis: int) -> list[Event]:
         """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is None:
+            return self._asked(session, wait_millis)
+        try:
+            records = hot.ring.take(wait_millis)
+        except _ring.RingOver:
+            return self._asked(session, 0)  # says how the session or the agent ended
+        events: list[Event] = []
+        for kind, channel, step, first, second, third in records:
+            match kind:
+                case _ring.SENT:
+                    events.append(Sent(channel, step, first))
+                case _ring.DELIVERED:
+                    events.append(Delivered(channel, step))
+                case _ring.RECEIVED:
+                    events.append(Received(channel, step, first, second, third != 0))
+                case _:
+                    if not hot.asked:
+                        hot.asked.extend(self._asked(session, 0))
+                    events.append(hot.asked.popleft())
+        return events
+
+    def _asked(self, session: int, wait_millis: int) -> list[Event]:
         return [read_event(event) for event in self._call("nextEvents", session, wait_millis)["events"]]
+
+    def _put(self, session: int, kind: int, channel: int, number: int, staging_set: int = 0) -> bool:
+        hot = self._rings.get(session)
+        if hot is None:
+            return False
+        try:
+            hot.ring.put(kind, channel, number, staging_set)
+        except _ring.RingOver:
+            return False  # the call says how the session or the agent ended
+        return True
 
     def status(self) -> dict[str, Any]:
         """What the agent is doing, in numbers."""

@@ -12,7 +12,9 @@ import io.crossmesh.gateway.GatewayDoor;
 import io.crossmesh.gateway.PlannerGateway;
 import io.crossmesh.json.Json;
 import io.crossmesh.memory.Arena;
+import io.crossmesh.memory.Doorbell;
 import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.transfer.Mailbox;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
@@ -60,7 +62,7 @@ final class AgentProcess implements AutoCloseable {
     Arena arena =
         parts.push(Arena.create(directory.path().resolve("arena"), config.arena().bytes()));
     RootAllocator allocator = parts.push(new RootAllocator(FLIGHT_BUFFERS_MAX.bytes()));
-    Engine engine = parts.push(Engines.start(config, epoch, arena));
+    Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path()));
     Peers peers =
         parts.push(new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
     PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
@@ -119,6 +121,16 @@ final class AgentProcess implements AutoCloseable {
     @Override
     public ChannelOpener channels() {
       return engine::open;
+    }
+
+    @Override
+    public Optional<Doorbell> bell() {
+      return engine.bell();
+    }
+
+    @Override
+    public void attach(Mailbox mailbox) {
+      engine.attach(mailbox);
     }
 
     @Override

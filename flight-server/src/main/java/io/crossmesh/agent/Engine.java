@@ -5,11 +5,14 @@ import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.json.Json;
 import io.crossmesh.memory.Arena;
+import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.ChannelHandle;
 import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.Mailbox;
 import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** The transfer engine of an agent, or the reason why it has none. */
@@ -18,6 +21,12 @@ interface Engine extends AutoCloseable {
   AgentInfo.TransportInfo transport();
 
   ChannelHandle open(ChannelOpen request, Participant participant);
+
+  /** What wakes its thread; none without a transport. */
+  Optional<Doorbell> bell();
+
+  /** Has its thread look into a mailbox until it is over. */
+  void attach(Mailbox mailbox);
 
   void setPeers(List<PeerSpec> peers);
 
@@ -42,6 +51,17 @@ interface Engine extends AutoCloseable {
           Code.AGENT_UNAVAILABLE,
           "agent '%s' has no transport for channel '%s': %s."
               .formatted(host, request.name(), reason));
+    }
+
+    @Override
+    public Optional<Doorbell> bell() {
+      return Optional.empty();
+    }
+
+    @Override
+    public void attach(Mailbox mailbox) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE, "agent '%s' has no transport: %s.".formatted(host, reason));
     }
 
     @Override

@@ -4,10 +4,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.memory.Arena;
+import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.ChannelHandle;
 import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.EngineOptions;
 import io.crossmesh.transfer.EngineStatus;
+import io.crossmesh.transfer.Mailbox;
 import io.crossmesh.transfer.OwnerThread;
 import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
@@ -15,7 +17,10 @@ import io.crossmesh.transfer.TransferEngine;
 import io.crossmesh.transfer.ucx.UcxLibrary;
 import io.crossmesh.transfer.ucx.UcxOptions;
 import io.crossmesh.transfer.ucx.UcxTransport;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -29,6 +34,7 @@ final class UcxEngine implements Engine {
   private static final long STATUS_SECONDS_MAX = 5;
 
   private final UcxLibrary.Version version;
+  private final Doorbell bell;
   private final UcxTransport transport;
   private final TransferEngine engine;
   private final OwnerThread owner;
@@ -36,22 +42,26 @@ final class UcxEngine implements Engine {
 
   private UcxEngine(
       UcxLibrary.Version version,
+      Doorbell bell,
       UcxTransport transport,
       TransferEngine engine,
       OwnerThread owner,
       ExecutorService planning) {
     this.version = version;
+    this.bell = bell;
     this.transport = transport;
     this.engine = engine;
     this.owner = owner;
     this.planning = planning;
   }
 
-  static UcxEngine start(AgentConfig config, long epoch, Arena arena, UcxLibrary.Version version) {
+  static UcxEngine start(
+      AgentConfig config, long epoch, Arena arena, Path directory, UcxLibrary.Version version) {
+    Doorbell bell = bell(directory.resolve("bell"));
     ExecutorService planning =
         Executors.newSingleThreadExecutor(
             Thread.ofPlatform().name("planning").daemon(true).factory());
-    UcxTransport transport = new UcxTransport(UcxOptions.bind(config.bind()));
+    UcxTransport transport = new UcxTransport(UcxOptions.bind(config.bind()), bell);
     boolean started = false;
     try {
       TransferEngine engine =
@@ -65,12 +75,34 @@ final class UcxEngine implements Engine {
       OwnerThread owner =
           new OwnerThread(engine, transport::wakeup, "transfer", OwnerThread.SPINS).start();
       started = true;
-      return new UcxEngine(version, transport, engine, owner, planning);
+      return new UcxEngine(version, bell, transport, engine, owner, planning);
     } finally {
       if (!started) {
         planning.shutdownNow();
+        bell.close();
       }
     }
+  }
+
+  private static Doorbell bell(Path path) {
+    try {
+      return Doorbell.create(path);
+    } catch (IOException e) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "the agent cannot make a named pipe (%s); choose another --arena-dir.".formatted(e),
+          e);
+    }
+  }
+
+  @Override
+  public Optional<Doorbell> bell() {
+    return Optional.of(bell);
+  }
+
+  @Override
+  public void attach(Mailbox mailbox) {
+    engine.attach(mailbox);
   }
 
   @Override
@@ -123,5 +155,6 @@ final class UcxEngine implements Engine {
   public void close() {
     owner.close();
     planning.shutdownNow();
+    bell.close();
   }
 }

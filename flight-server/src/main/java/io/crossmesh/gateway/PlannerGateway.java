@@ -12,6 +12,7 @@ import io.crossmesh.plan.PlanCache;
 import io.crossmesh.plan.PlanComparison;
 import io.crossmesh.plan.PlanJson;
 import io.crossmesh.plan.PlanReport;
+import io.crossmesh.transfer.ChannelHandle;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
@@ -28,6 +29,7 @@ public final class PlannerGateway implements AutoCloseable {
 
   private final Supplier<ObjectNode> identity;
   private final Optional<AgentSide> agent;
+  private final Path directory;
   private final PlanRegistry plans;
   private final ScheduleCalls schedules = new ScheduleCalls();
   private final PlanCache cache = new PlanCache();
@@ -36,8 +38,9 @@ public final class PlannerGateway implements AutoCloseable {
   private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent, Path directory) {
     this.identity = identity;
     this.agent = agent;
+    this.directory = directory;
     plans = new PlanRegistry(new PlanTables(directory));
-    this.sessions = agent.map(side -> new Sessions(side.channels(), plans));
+    this.sessions = agent.map(side -> new Sessions(side, plans));
   }
 
   /**
@@ -175,6 +178,22 @@ public final class PlannerGateway implements AutoCloseable {
     return Envelope.of(() -> Json.object().put("session", sessions().open(pid, label)));
   }
 
+  /**
+   * Makes the ring of a session that has opened no channel yet: from then on {@code send}, {@code
+   * recv} and {@code release} are records in it, and so are most events. Answers the paths of the
+   * file and of both bells.
+   */
+  public String openRing(long session) {
+    return Envelope.of(
+        () -> {
+          ClientRing ring = sessions().ring(session, directory);
+          return Json.object()
+              .put("ring", ring.path().toString())
+              .put("bell", ring.clientBell().toString())
+              .put("agent_bell", ring.agentBell().toString());
+        });
+  }
+
   /** Opens a channel; that it is open, or failed, comes as an event. */
   public String openChannel(long session, String requestJson) {
     return Envelope.of(
@@ -203,17 +222,21 @@ public final class PlannerGateway implements AutoCloseable {
 
   /** Ends a step for all parties. */
   public String cancel(long session, long channel, long step, String code, String reason) {
-    return done(() -> sessions().get(session).handle(channel).cancel(step, codeOf(code), reason));
+    return done(
+        () -> {
+          Code because = codeOf(code);
+          sessions().get(session).call(channel, handle -> handle.cancel(step, because, reason));
+        });
   }
 
   /** Ends a channel for all parties with a reason. */
   public String abort(long session, long channel, String reason) {
-    return done(() -> sessions().get(session).handle(channel).abort(reason));
+    return done(() -> sessions().get(session).call(channel, handle -> handle.abort(reason)));
   }
 
   /** Ends a channel once what was sent has been delivered. */
   public String closeChannel(long session, long channel) {
-    return done(() -> sessions().get(session).handle(channel).close());
+    return done(() -> sessions().get(session).call(channel, ChannelHandle::close));
   }
 
   /** Ends a session and all it holds. */

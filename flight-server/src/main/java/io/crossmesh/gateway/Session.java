@@ -13,15 +13,20 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What one trainer process holds: its channels, the plans it was told of, and the events on their
  * way to it. Ends with the process.
  *
+ * <p>What a client calls often, and what it is told often, crosses a {@link ClientRing} when it
+ * asked for one; a rare event leaves a record there that says to fetch it here.
+ *
  * <p>Every event answers a call, so the queue is bounded by bounding the calls that have no answer
  * yet together with the events nobody fetched: {@link #STEPS_MAX}.
  */
-final class Session {
+final class Session implements ClientRing.Handler {
   static final int CHANNELS_MAX = 4096;
   static final int STEPS_MAX = 65_536;
 
@@ -35,7 +40,8 @@ final class Session {
   private final Map<Long, SessionChannel> channels = new HashMap<>();
   private final List<Long> planIds = new ArrayList<>();
   private long lastChannel;
-  private boolean closed;
+  private volatile @Nullable ClientRing ring;
+  private volatile boolean closed;
 
   Session(long id, long pid, String label, ChannelOpener engine, PlanRegistry plans) {
     this.id = id;
@@ -83,8 +89,66 @@ final class Session {
     channels.values().removeIf(SessionChannel::forgettable);
   }
 
-  synchronized ChannelHandle handle(long channel) {
-    return channel(channel).handle();
+  /** Does something with a channel, after what the client has left in its ring before. */
+  void call(long channel, Consumer<ChannelHandle> action) {
+    ChannelHandle handle;
+    synchronized (this) {
+      handle = channel(channel).handle();
+    }
+    ClientRing present = ring;
+    if (present == null) {
+      action.accept(handle);
+    } else {
+      present.later(() -> action.accept(handle));
+    }
+  }
+
+  /** From now on the client's commands come by a ring, and events go by it. */
+  synchronized void attach(ClientRing attached) {
+    checkOpen();
+    if (ring != null || lastChannel > 0) {
+      throw new CrossmeshException(
+          Code.INTERNAL, "%s asks too late for a ring.".formatted(owner()));
+    }
+    ring = attached;
+  }
+
+  @Override
+  public void command(long kind, long channel, long number, long set) {
+    try {
+      switch ((int) kind) {
+        case ClientRing.SEND -> send(channel, number, Math.toIntExact(set));
+        case ClientRing.RECV -> recv(channel, number);
+        case ClientRing.RELEASE -> release(channel, number);
+        default -> broken("it wrote a command " + kind + " into its ring, which there is not");
+      }
+    } catch (CrossmeshException e) {
+      refuse(kind, channel, number, e.code(), String.valueOf(e.getMessage()));
+    } catch (ArithmeticException e) {
+      refuse(kind, channel, number, Code.INTERNAL, "There is no staging set " + set + ".");
+    }
+  }
+
+  private void refuse(long kind, long channel, long step, Code code, String why) {
+    if (kind == ClientRing.RELEASE) {
+      return;
+    }
+    if (events.size() >= STEPS_MAX) {
+      broken("it left more than " + STEPS_MAX + " refusals unheard");
+      return;
+    }
+    add(
+        Json.object()
+            .put("e", "step_failed")
+            .put("channel", channel)
+            .put("step", step)
+            .put("code", code.pythonName())
+            .put("message", why));
+  }
+
+  @Override
+  public void broken(String why) {
+    close("%s is at odds with its agent: %s".formatted(owner(), why));
   }
 
   ArrayNode nextEvents(long waitMillis) throws InterruptedException {
@@ -108,6 +172,10 @@ final class Session {
     }
     held.forEach(plans::release);
     events.close();
+    ClientRing present = ring;
+    if (present != null) {
+      present.close();
+    }
     left.forEach(channel -> channel.handle().participantGone(reason));
   }
 
@@ -122,6 +190,25 @@ final class Session {
 
   void add(ObjectNode event) {
     events.add(event);
+    ClientRing present = ring;
+    if (present != null) {
+      present.publish(ClientRing.ASK, 0, 0, 0, 0, 0);
+    }
+  }
+
+  /** Tells by the ring; false without one. */
+  boolean tell(int kind, long channel, long step, long first, long second, long third) {
+    ClientRing present = ring;
+    if (present == null) {
+      return false;
+    }
+    present.publish(kind, channel, step, first, second, third);
+    return true;
+  }
+
+  private long untaken() {
+    ClientRing present = ring;
+    return events.size() + (present == null ? 0 : present.untaken());
   }
 
   void outstanding(long more) {
@@ -139,7 +226,7 @@ final class Session {
 
   private ChannelHandle post(long channel) {
     SessionChannel posted = channel(channel);
-    if (outstanding.get() + events.size() >= STEPS_MAX) {
+    if (outstanding.get() + untaken() >= STEPS_MAX) {
       throw new CrossmeshException(
           Code.INTERNAL,
           "%s has %d steps posted and not collected; wait for some results before posting more."

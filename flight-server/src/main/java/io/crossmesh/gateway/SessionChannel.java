@@ -79,13 +79,17 @@ final class SessionChannel implements Participant {
 
   @Override
   public void onSent(long step, int stagingSet) {
-    session.add(event("sent").put("step", step).put("set", stagingSet));
+    if (!session.tell(ClientRing.SENT, id, step, stagingSet, 0, 0)) {
+      session.add(event("sent").put("step", step).put("set", stagingSet));
+    }
   }
 
   @Override
   public void onDelivered(long step) {
     answered(1);
-    session.add(event("delivered").put("step", step));
+    if (!session.tell(ClientRing.DELIVERED, id, step, 0, 0, 0)) {
+      session.add(event("delivered").put("step", step));
+    }
   }
 
   @Override
@@ -93,6 +97,9 @@ final class SessionChannel implements Participant {
     answered(1);
     synchronized (this) {
       receipts++;
+    }
+    if (session.tell(ClientRing.RECEIVED, id, step, receipt, base, mustCopy ? 1 : 0)) {
+      return;
     }
     session.add(
         event("received")

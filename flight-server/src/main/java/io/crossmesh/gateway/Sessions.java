@@ -5,6 +5,9 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.json.Json;
+import io.crossmesh.memory.Doorbell;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -14,14 +17,14 @@ final class Sessions implements AutoCloseable {
   static final int SESSIONS_MAX = 1024;
   static final int LABEL_CHARACTERS_MAX = 200;
 
-  private final ChannelOpener engine;
+  private final AgentSide agent;
   private final PlanRegistry plans;
   private final Map<Long, Session> sessions = new HashMap<>();
   private long last;
   private boolean closed;
 
-  Sessions(ChannelOpener engine, PlanRegistry plans) {
-    this.engine = engine;
+  Sessions(AgentSide agent, PlanRegistry plans) {
+    this.agent = agent;
     this.plans = plans;
   }
 
@@ -68,6 +71,37 @@ final class Sessions implements AutoCloseable {
     }
   }
 
+  /**
+   * Makes the ring of a session.
+   *
+   * @throws CrossmeshException AGENT_UNAVAILABLE if there is no transport or no named pipe here
+   */
+  ClientRing ring(long id, Path directory) {
+    Session session = get(id);
+    Doorbell bell =
+        agent
+            .bell()
+            .orElseThrow(
+                () ->
+                    new CrossmeshException(
+                        Code.AGENT_UNAVAILABLE, "this agent has no transport and so no rings."));
+    ClientRing ring;
+    try {
+      ring = ClientRing.create(directory.resolve("session-" + id), bell, session);
+    } catch (IOException e) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE, "the session's ring cannot be made: %s.".formatted(e), e);
+    }
+    agent.attach(ring);
+    try {
+      session.attach(ring);
+    } catch (CrossmeshException e) {
+      ring.close();
+      throw e;
+    }
+    return ring;
+  }
+
   void end(long id, String reason) {
     Session session;
     synchronized (sessions) {
@@ -106,7 +140,7 @@ final class Sessions implements AutoCloseable {
             "the agent serves %d sessions already; close some.".formatted(SESSIONS_MAX));
       }
       long id = ++last;
-      sessions.put(id, new Session(id, pid, label, engine, plans));
+      sessions.put(id, new Session(id, pid, label, agent.channels(), plans));
       return id;
     }
   }

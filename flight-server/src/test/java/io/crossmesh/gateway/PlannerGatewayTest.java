@@ -8,12 +8,15 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.json.Json;
+import io.crossmesh.memory.Doorbell;
 import io.crossmesh.mesh.JsonValue;
 import io.crossmesh.plan.PlanJson;
 import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.Mailbox;
 import io.crossmesh.transfer.Side;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -31,7 +34,7 @@ class PlannerGatewayTest {
        "topology":null,"strategy":"auto","order":"size"}
       """;
 
-  private static final String CHANNEL =
+  static final String CHANNEL =
       """
       {"name":"act","side":"src",
        "meshes":[{"shape":[2],"axis_names":[],"devices":[["a",0],["a",1]]}],
@@ -222,6 +225,16 @@ class PlannerGatewayTest {
   }
 
   private record FakeAgent(ChannelOpener channels) implements AgentSide {
+    @Override
+    public Optional<Doorbell> bell() {
+      return Optional.empty();
+    }
+
+    @Override
+    public void attach(Mailbox mailbox) {
+      throw new IllegalStateException("no rings here");
+    }
+
     @Override
     public ObjectNode join(JsonValue peers) {
       return Json.object();

@@ -39,7 +39,9 @@ public final class TransferEngine implements AutoCloseable {
   private final MpscUnboundedArrayQueue<Runnable> commands =
       new MpscUnboundedArrayQueue<>(COMMANDS_CHUNK);
   private final ArrayDeque<Runnable> inbox = new ArrayDeque<>();
+  private final List<Mailbox> mailboxes = new ArrayList<>();
   private final WireHeader header = new WireHeader();
+  private volatile boolean taking;
   private volatile boolean closed;
 
   /**
@@ -72,7 +74,15 @@ public final class TransferEngine implements AutoCloseable {
 
   private void command(Runnable command) {
     commands.add(command);
-    transport.wakeup();
+    // While mailboxes are looked at, the commands are looked at next.
+    if (!taking) {
+      transport.wakeup();
+    }
+  }
+
+  /** Looks into a mailbox from now on, until it is over. Thread-safe. */
+  public void attach(Mailbox mailbox) {
+    command(() -> mailboxes.add(mailbox));
   }
 
   /**
@@ -122,7 +132,7 @@ public final class TransferEngine implements AutoCloseable {
 
   /** Does what there is to do, without waiting; 0 when there was nothing. */
   public int doWork() {
-    int work = drainCommands();
+    int work = takeMail() + drainCommands();
     work += transport.progress();
     work += drainInbox();
     work += node.timers().run(node.now());
@@ -136,15 +146,42 @@ public final class TransferEngine implements AutoCloseable {
   public void awaitWork(long limitNanos) {
     if (commands.isEmpty() && inbox.isEmpty() && node.runnable().isEmpty()) {
       long limit = nanosToDeadline(limitNanos);
-      if (limit > 0) {
+      if (limit > 0 && maySleep()) {
         transport.awaitEvent(limit);
       }
+      for (int i = 0; i < mailboxes.size(); i++) {
+        mailboxes.get(i).wake();
+      }
     }
+  }
+
+  private boolean maySleep() {
+    boolean quiet = true;
+    for (int i = 0; i < mailboxes.size(); i++) {
+      quiet &= mailboxes.get(i).sleep();
+    }
+    return quiet;
   }
 
   /** Nanoseconds until the next deadline, at most {@code limitNanos}. */
   public long nanosToDeadline(long limitNanos) {
     return node.timers().untilNext(node.now(), limitNanos);
+  }
+
+  private int takeMail() {
+    if (mailboxes.isEmpty()) {
+      return 0;
+    }
+    taking = true;
+    int taken = 0;
+    for (int i = mailboxes.size() - 1; i >= 0; i--) {
+      taken += mailboxes.get(i).drain();
+      if (mailboxes.get(i).over()) {
+        mailboxes.remove(i);
+      }
+    }
+    taking = false;
+    return taken;
   }
 
   private int drainCommands() {

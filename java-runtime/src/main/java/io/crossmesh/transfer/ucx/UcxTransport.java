@@ -1,5 +1,6 @@
 package io.crossmesh.transfer.ucx;
 
+import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport;
 import java.lang.foreign.MemorySegment;
@@ -22,6 +23,7 @@ public final class UcxTransport implements Transport {
   private static final long CLOSE_NANOS = 1_000_000_000L;
 
   private final UcxOptions options;
+  private final @Nullable Doorbell bell;
   private final Counters counters = new Counters();
   private final Map<Integer, Link> links = new HashMap<>();
   private final AtomicBoolean woken = new AtomicBoolean();
@@ -33,8 +35,19 @@ public final class UcxTransport implements Transport {
   /** What exists from start to close. */
   private record Session(UcxWorker ucx, Handler handler, Receiver receiver, Acceptor acceptor) {}
 
+  /** A transport that wakes by its own means only. */
   public UcxTransport(UcxOptions options) {
+    this(options, null);
+  }
+
+  /**
+   * A transport whose sleep ends as well when other processes ring a bell.
+   *
+   * @param bell open for as long as the transport
+   */
+  public UcxTransport(UcxOptions options, @Nullable Doorbell bell) {
     this.options = options;
+    this.bell = bell;
   }
 
   /**
@@ -47,7 +60,7 @@ public final class UcxTransport implements Transport {
     if (session != null || closed) {
       throw new IllegalStateException("a transport starts once");
     }
-    UcxWorker ucx = UcxWorker.open();
+    UcxWorker ucx = UcxWorker.open(bell);
     Receiver receiver = new Receiver(ucx, handler, counters);
     Session started = new Session(ucx, handler, receiver, new Acceptor(ucx, receiver));
     try {

@@ -2,6 +2,7 @@ package io.crossmesh.transfer.ucx;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.WireHeader;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -9,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 import org.openucx.jucx.UcxException;
 import org.openucx.jucx.ucp.UcpContext;
 import org.openucx.jucx.ucp.UcpEndpoint;
@@ -62,7 +64,7 @@ final class UcxWorker {
   private final EventFd eventFd;
   private final List<UcpRequest> closings = new ArrayList<>();
 
-  private UcxWorker(UcpContext context, UcpWorker worker, Arena memory) {
+  private UcxWorker(UcpContext context, UcpWorker worker, @Nullable Doorbell bell, Arena memory) {
     this.context = context;
     this.worker = worker;
     this.memory = memory;
@@ -70,17 +72,18 @@ final class UcxWorker {
     this.empty = memory.allocate(WireHeader.BYTES, 64);
     this.hostMemory =
         new UcpRequestParams().setMemoryType(UcsConstants.MEMORY_TYPE.UCS_MEMORY_TYPE_HOST);
-    this.eventFd = new EventFd(worker.getEventFD(), memory);
+    this.eventFd = new EventFd(worker.getEventFD(), bell, memory);
   }
 
   /**
    * Opens UCX on the calling thread, which owns it from then on.
    *
+   * @param bell what ends its sleep too
    * @throws CrossmeshException AGENT_UNAVAILABLE if there is no usable UCX
    */
   // The memory is closed by close(), as the worker outlives this method.
   @SuppressWarnings("MustBeClosedChecker")
-  static UcxWorker open() {
+  static UcxWorker open(@Nullable Doorbell bell) {
     UcxLibrary.require();
     try {
       UcpParams params = new UcpParams().requestAmFeature().requestWakeupFeature();
@@ -91,7 +94,8 @@ final class UcxWorker {
       }
       UcpContext context = new UcpContext(params);
       try {
-        return new UcxWorker(context, context.newWorker(new UcpWorkerParams()), Arena.ofShared());
+        return new UcxWorker(
+            context, context.newWorker(new UcpWorkerParams()), bell, Arena.ofShared());
       } catch (UcxException e) {
         context.close();
         throw e;

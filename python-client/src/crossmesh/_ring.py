@@ -1,0 +1,198 @@
+"""The hot path to an agent: two rings of records in a file that both map, and a named pipe to wake either side.
+
+The layout is in docs/agent.md. A command or an event costs no system call while the other side is awake.
+
+Ordering: on x86-64, the only machine that has the transport, stores are seen in the order in which they are made; a
+store before a load of another word needs a fence, which taking and giving back a lock is.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import threading
+import time
+import weakref
+
+from ._errors import AgentUnavailable
+
+RECORDS = 4096
+MAGIC = int.from_bytes(b"CMRING01", "little")
+
+# In words of 8 bytes.
+_COMMANDS_TAIL = 8
+_COMMANDS_HEAD = 16
+_AGENT_SLEEPS = 24
+_EVENTS_TAIL = 32
+_EVENTS_HEAD = 40
+_CLIENT_SLEEPS = 48
+_EVENTS_WAIT = 56
+_OVER = 64
+_COMMANDS = 512
+_RECORD = 8
+_EVENTS = _COMMANDS + RECORDS * _RECORD
+_END = _EVENTS + RECORDS * _RECORD
+
+SEND, RECV, RELEASE = 1, 2, 3
+SENT, DELIVERED, RECEIVED, ASK = 1, 2, 3, 4
+
+ROOM_SECONDS_MAX = 60.0
+ROOM_SECONDS_BETWEEN = 0.0002
+
+Record = tuple[int, int, int, int, int, int]
+"""Kind, channel, step, and three values of the kind."""
+
+
+class RingOver(Exception):
+    """The agent has ended the session, or is gone."""
+
+
+class Ring:
+    """The client's side. Any thread may put commands; one thread takes events.
+
+    **Arguments:** paths of the file, of the pipe that wakes us, and of the one that wakes the agent.
+
+    **Raises:** `AgentUnavailable` if they cannot be opened, or are of another version.
+    """
+
+    def __init__(self, ring: str, bell: str, agent_bell: str) -> None:
+        self._forked = False
+        self._lock = threading.Lock()
+        self._fence = threading.Lock()
+        self._tail = 0
+        self._head = 0
+        files: list[int] = []
+        try:
+            files.append(os.open(bell, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            files.append(os.open(agent_bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            file = os.open(ring, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._words = memoryview(mmap.mmap(file, _END * 8)).cast("q")
+            finally:
+                os.close(file)
+            if self._words[0] != MAGIC or self._words[1] != RECORDS:
+                raise ValueError("the agent is of another version; update crossmesh on both sides")
+        except (OSError, ValueError) as error:
+            _close(files)
+            raise AgentUnavailable(
+                f"The ring of this connection, {ring}, cannot be used: {error}. "
+                "Run this process as the user who started the agent, on the same host."
+            ) from None
+        self._bell, self._agent_bell = files
+        self._poll = select.poll()
+        self._poll.register(self._bell, select.POLLIN)
+        weakref.finalize(self, _close, files).atexit = False
+        _open.add(self)
+
+    def put(self, kind: int, channel: int, number: int, staging_set: int = 0) -> None:
+        """Leave a command, and wake the agent if it sleeps. Waits while the ring is full.
+
+        **Raises:** `RingOver`; `AgentUnavailable` in a forked child, or when no room comes.
+        """
+        words = self._words
+        with self._lock:
+            self._check()
+            tail = self._tail
+            if tail - words[_COMMANDS_HEAD] >= RECORDS:
+                self._wait_for_room(tail)
+            at = _COMMANDS + (tail % RECORDS) * _RECORD
+            words[at] = kind
+            words[at + 1] = channel
+            words[at + 2] = number
+            words[at + 3] = staging_set
+            self._tail = words[_COMMANDS_TAIL] = tail + 1
+        # Giving the lock back was the fence between our record and the agent's word.
+        if words[_AGENT_SLEEPS]:
+            words[_AGENT_SLEEPS] = 0
+            self._wake_agent()
+
+    def take(self, wait_millis: int) -> list[Record]:
+        """The events that are there; waits up to `wait_millis` for one.
+
+        **Raises:** `RingOver` once nothing is left to take; `AgentUnavailable` in a forked child.
+        """
+        self._check(over=False)
+        events = self._read()
+        if events or wait_millis <= 0:
+            return events
+        words = self._words
+        words[_CLIENT_SLEEPS] = 1
+        with self._fence:
+            quiet = words[_EVENTS_TAIL] == self._head and not words[_OVER]
+        hung_up = False
+        if quiet:
+            for _, what in self._poll.poll(wait_millis):
+                if what & select.POLLIN:
+                    os.read(self._bell, 4096)
+                else:
+                    hung_up = True
+        words[_CLIENT_SLEEPS] = 0
+        events = self._read()
+        if not events and (hung_up or words[_OVER]):
+            raise RingOver
+        return events
+
+    def _read(self) -> list[Record]:
+        words, head = self._words, self._head
+        tail = words[_EVENTS_TAIL]
+        if tail == head:
+            return []
+        if not head < tail <= head + RECORDS:
+            raise RingOver
+        events: list[Record] = []
+        for position in range(head, tail):
+            at = _EVENTS + (position % RECORDS) * _RECORD
+            events.append(tuple(words[at : at + 6]))  # type: ignore[arg-type]
+        self._head = words[_EVENTS_HEAD] = tail
+        with self._fence:
+            waiting = words[_EVENTS_WAIT]
+        if waiting:
+            self._wake_agent()
+        return events
+
+    def _wait_for_room(self, tail: int) -> None:
+        deadline = time.monotonic() + ROOM_SECONDS_MAX
+        while tail - self._words[_COMMANDS_HEAD] >= RECORDS:
+            self._check()
+            if time.monotonic() > deadline:
+                raise AgentUnavailable(
+                    f"The agent has taken no command for {ROOM_SECONDS_MAX:g} s. Look at its log, or start it again."
+                )
+            self._wake_agent()
+            time.sleep(ROOM_SECONDS_BETWEEN)
+
+    def _wake_agent(self) -> None:
+        try:
+            os.write(self._agent_bell, b"\0")
+        except BlockingIOError:
+            return  # a pipe that is full has been rung often enough
+        except BrokenPipeError:
+            raise RingOver from None
+
+    def _check(self, *, over: bool = True) -> None:
+        if self._forked:
+            raise AgentUnavailable(
+                "This process was forked from one that is connected to an agent, and cannot use its connection. "
+                "Connect again in the child."
+            )
+        if over and self._words[_OVER]:
+            raise RingOver
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
+_open: weakref.WeakSet[Ring] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # The child shares the memory: a record of its own would be taken for one of the parent's.
+    for ring in list(_open):
+        ring._forked = True
+        ring._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
