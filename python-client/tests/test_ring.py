@@ -4,9 +4,11 @@ import mmap
 import os
 import random
 import threading
+from pathlib import Path
+
+import pytest
 
 import crossmesh as cm
-import pytest
 from crossmesh import _ring
 from crossmesh._ring import RECORDS, Ring, RingOver
 
@@ -16,13 +18,13 @@ class FakeAgent:
 
     def __init__(self, directory, *, magic=b"CMRING01"):
         self.paths = [str(directory / name) for name in ("ring", "bell", "agent-bell")]
-        with open(self.paths[0], "wb") as file:
+        with Path(self.paths[0]).open("wb") as file:
             file.truncate(_ring._END * 8)
         self.bells = []
         for path in self.paths[1:]:
             os.mkfifo(path)
             self.bells.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
-        with open(self.paths[0], "r+b") as file:
+        with Path(self.paths[0]).open("r+b") as file:
             self.words = memoryview(mmap.mmap(file.fileno(), _ring._END * 8)).cast("q")
         self.words[1] = RECORDS
         self.words[0] = int.from_bytes(magic, "little")

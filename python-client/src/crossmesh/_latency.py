@@ -1,4 +1,4 @@
-"""How long a small tensor takes from one Python process to another, beside a plain TCP echo of as many bytes between them."""
+"""How long a small tensor takes from one Python process to another, beside a TCP echo of as many bytes between them."""
 
 from __future__ import annotations
 
