@@ -213,7 +213,7 @@ final class ClientRing implements Mailbox {
       return 0;
     }
     long unread = eventsTail - (long) WORD.getAcquire(shared, EVENTS_HEAD);
-    return waiting.size() + Math.clamp(unread, 0, RECORDS);
+    return (long) waiting.size() + Math.clamp(unread, 0, RECORDS);
   }
 
   @Override
