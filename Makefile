@@ -2,11 +2,11 @@
 #   make demo    the paper's cases through real agents, then a two-stage JAX training
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
-#   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner)
+#   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-peers bench-planner lab wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-peers bench-planner bench-tiles lab wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -49,7 +49,7 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: venv bench-planner
+bench: venv bench-planner bench-tiles
 	$(BIN)/crossmesh bench link --transport tcp
 	$(BIN)/crossmesh bench link --transport shm
 	$(BIN)/crossmesh bench link --transport tcp --mib 1
@@ -70,6 +70,9 @@ bench-planner: venv
 	$(MVN) -q -pl benchmarks/jmh -am compile dependency:build-classpath -Dmdep.outputFile=target/classpath -DskipTests
 	"$$(scripts/find-jdk)/bin/java" --sun-misc-unsafe-memory-access=allow -cp "benchmarks/jmh/target/classes:$$(cat benchmarks/jmh/target/classpath)" io.crossmesh.bench.PlanningTable
 	$(BIN)/python benchmarks/planning.py
+
+bench-tiles: $(JAR)
+	"$$(scripts/find-jdk)/bin/java" --enable-native-access=ALL-UNNAMED -cp $(JAR) benchmarks/tiles/TileCopies.java benchmarks/tiles/rows.c
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots

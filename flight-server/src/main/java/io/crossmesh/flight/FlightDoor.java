@@ -16,6 +16,8 @@ import java.util.function.Supplier;
 import org.apache.arrow.flight.FlightServer;
 import org.apache.arrow.flight.Location;
 import org.apache.arrow.memory.BufferAllocator;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The Flight endpoint of an agent. Every call needs the bearer token. Calls run on virtual threads:
@@ -25,6 +27,7 @@ public final class FlightDoor implements AutoCloseable {
   /** The largest message, so one batch of a tile; larger ones are refused with this number. */
   static final int MESSAGE_BYTES_MAX = 256 << 20;
 
+  private static final Logger LOG = LoggerFactory.getLogger(FlightDoor.class);
   private static final long END_SECONDS_MAX = 2;
 
   private final FlightServer server;
@@ -118,10 +121,15 @@ public final class FlightDoor implements AutoCloseable {
       if (!server.awaitTermination(END_SECONDS_MAX, TimeUnit.SECONDS)) {
         server.close();
       }
+      // A call may be copying tiles by address: the arena must not close under it.
+      calls.shutdownNow();
+      if (!calls.awaitTermination(END_SECONDS_MAX, TimeUnit.SECONDS)) {
+        LOG.warn("a Flight call still runs, {} seconds after the door closed", END_SECONDS_MAX);
+      }
     } catch (InterruptedException e) {
+      calls.shutdownNow();
       Thread.currentThread().interrupt();
     }
-    calls.shutdownNow();
     store.close();
   }
 

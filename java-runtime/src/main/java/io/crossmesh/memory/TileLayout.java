@@ -18,7 +18,9 @@ import java.lang.foreign.MemorySegment;
  * is remembered between calls: an instance is immutable, and copying allocates nothing.
  */
 public final class TileLayout {
-  /** Runs up to this length are copied by a loop of loads and stores, longer ones in bulk. */
+  /**
+   * Runs up to this length are copied by a loop of loads and stores, longer ones by a call each.
+   */
   private static final long SHORT_RUN_BYTES = 64;
 
   /** Bytes of one contiguous run. */
@@ -229,8 +231,10 @@ public final class TileLayout {
       long runs,
       boolean pack) {
     if (runBytes > SHORT_RUN_BYTES || (runBytes > 8 && runBytes % 8 != 0)) {
-      for (long i = 0; i < runs; i++) {
-        move(tile, tileAt + i * stride, packed, packedAt + i * runBytes, runBytes, pack);
+      if (pack) {
+        RowCopy.copy(tile, tileAt, stride, packed, packedAt, runBytes, runs, runBytes);
+      } else {
+        RowCopy.copy(packed, packedAt, runBytes, tile, tileAt, stride, runs, runBytes);
       }
     } else if (pack) {
       shortRuns(tile, tileAt, stride, packed, packedAt, runBytes, runs, runBytes);
@@ -283,9 +287,9 @@ public final class TileLayout {
       long length,
       boolean pack) {
     if (pack) {
-      MemorySegment.copy(tile, tileAt, packed, packedAt, length);
+      RowCopy.copy(tile, tileAt, length, packed, packedAt, length, 1, length);
     } else {
-      MemorySegment.copy(packed, packedAt, tile, tileAt, length);
+      RowCopy.copy(packed, packedAt, length, tile, tileAt, length, 1, length);
     }
   }
 }

@@ -103,12 +103,17 @@ final class TileLayoutTest {
     }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_BYTE, tile);
-      MemorySegment out = arena.allocate(expected.length);
+      MemorySegment out = memory(arena, random, expected.length);
       layout.pack(memory, 5, from, length, out, 3);
       assertThat(out.toArray(ValueLayout.JAVA_BYTE))
           .as("seed %d, %s, bytes [%d, %d)", seed, tested, from, from + length)
           .isEqualTo(expected);
     }
+  }
+
+  /** Native memory, which is copied by address, or now and then an array on the heap. */
+  private static MemorySegment memory(Arena arena, Random random, int bytes) {
+    return random.nextInt(4) == 0 ? MemorySegment.ofArray(new byte[bytes]) : arena.allocate(bytes);
   }
 
   private static void checkUnpack(
@@ -120,7 +125,7 @@ final class TileLayoutTest {
       expected[9 + tested.places()[from + i]] = in[3 + i];
     }
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment memory = arena.allocate(expected.length);
+      MemorySegment memory = memory(arena, random, expected.length);
       layout.unpack(arena.allocateFrom(ValueLayout.JAVA_BYTE, in), 3, from, length, memory, 9);
       assertThat(memory.toArray(ValueLayout.JAVA_BYTE))
           .as("seed %d, %s, bytes [%d, %d)", seed, tested, from, from + length)
