@@ -161,8 +161,9 @@ def agent(
     Further options go to the agent: --bind, --flight-port, --arena, --arena-dir, --transport, --peer NAME=HOST:PORT,
     --token-file, --config. The token is $CROSSMESH_TOKEN, else that of --token-file, else a new one.
     """
+    from ._aot import cache_flags, cache_path
     from ._java import find_jar
-    from ._jvm import child_env, java_command, private_directory
+    from ._jvm import JVM_FLAGS, child_env, java_command, make_class_cache, private_directory
     from ._ucx import find_ucx
 
     ucx = find_ucx()
@@ -172,9 +173,12 @@ def agent(
         extra += ["--transport", "none"]
     directory = private_directory()
     info = info_file or directory / "info.json"
-    command = [*java_command(with_ucx=True), f"-Djava.io.tmpdir={directory}", "-jar", str(find_jar()), "agent"]
+    java, jar = java_command(with_ucx=True), find_jar()
+    flags = cache_flags(cache_path(Path(java[0]), JVM_FLAGS, jar))
+    command = [*java, *flags, f"-Djava.io.tmpdir={directory}", "-jar", str(jar), "agent"]
     command += ["--name", name, "--info-file", str(info), *extra]
     env = child_env() | {key: os.environ[key] for key in ("CROSSMESH_TOKEN",) if key in os.environ}
+    make_class_cache(after=info)
     # The agent takes this process's place: signals, exit status and output are its own.
     os.execve(command[0], command, env)  # noqa: S606
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
 from ._control import Gateway
 from ._errors import AgentUnavailable, LayoutError
-from ._jvm import Jvm
+from ._jvm import Jvm, make_class_cache
 from ._receiver import Receiver
 from ._sender import Sender
 from ._sharding import Sharding
@@ -230,6 +230,7 @@ class LocalCluster:
         peers = [(host, self._address(host)) for host in self._hosts]
         for gateway in self._gateways.values():
             gateway.join(peers)
+        make_class_cache()
 
     def _address(self, host: str) -> str:
         door = self._infos[host]["flight"]

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ._aot import cache_flags, cache_path, drop_cache, make_cache
 from ._errors import AgentUnavailable
 from ._java import find_jar, find_java
 from ._ucx import find_ucx, ucx_env
@@ -76,7 +77,9 @@ class Jvm:
         self._log = self._directory / "log"
         self._info: dict[str, Any] | None = None
         self._closing = threading.Lock()
-        argv = [*java, f"-Djava.io.tmpdir={self._directory}", "-jar", str(find_jar()), *command]
+        jar = find_jar()
+        self._cache = cache_path(Path(java[0]), JVM_FLAGS, jar)
+        argv = [*java, *cache_flags(self._cache), f"-Djava.io.tmpdir={self._directory}", "-jar", str(jar), *command]
         argv += ["--info-file", str(self.info_path), "--exit-with-stdin"]
         try:
             with self._log.open("wb") as log:
@@ -109,6 +112,8 @@ class Jvm:
                 self._info = json.loads(self.info_path.read_text(encoding="utf-8"))
                 break
             if self._process.poll() is not None:
+                if self._process.returncode < 0:
+                    drop_cache(self._cache)  # in case it was the cache that crashed it
                 raise AgentUnavailable(f"{self.label} ended while it started{self.post_mortem()}")
             if time.monotonic() > deadline:
                 raise AgentUnavailable(f"{self.label} was not ready within {timeout:g} s{self.post_mortem()}")
@@ -186,6 +191,18 @@ def java_command(*, with_ucx: bool, heap: str = HEAP) -> list[str]:
     if ucx is not None and ucx.library_path is not None:
         command.append(f"-Djava.library.path={ucx.library_path}")
     return command
+
+
+def make_class_cache(after: Path | None = None) -> bool:
+    """Begin to make the cache with which later JVMs start faster, unless it is there; returns at once.
+
+    To be called when the JVMs that are wanted now are ready, or with `after`: the info file of the one that is not yet.
+
+    **Returns:** whether something was begun.
+    """
+    java, jar = java_command(with_ucx=True), find_jar()
+    transport = "ucx" if find_ucx().available else "none"
+    return make_cache(cache_path(Path(java[0]), JVM_FLAGS, jar), java, jar, transport, child_env(), after)
 
 
 def child_env() -> dict[str, str]:

@@ -7,7 +7,7 @@ import os
 import threading
 
 from ._control import Gateway
-from ._jvm import PLANNER_HEAP, Jvm
+from ._jvm import PLANNER_HEAP, Jvm, make_class_cache
 
 _lock = threading.Lock()
 _running: tuple[int, Jvm, Gateway] | None = None
@@ -34,6 +34,7 @@ def planner() -> Gateway:
                 jvm.close()
                 raise
             _running = (os.getpid(), jvm, gateway)
+            make_class_cache()
         return _running[2]
 
 
