@@ -30,9 +30,7 @@ def chosen(text: str, known: list[str], what: str) -> list[str]:
     names = known if text == "all" else [name for name in re.split(r"[,;]\s*", text) if name]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise CannotStart(
-            f"There is no {what} {', '.join(unknown) or 'named'}. Available: {', '.join(known)}."
-        )
+        raise CannotStart(f"There is no {what} {', '.join(unknown) or 'named'}. Available: {', '.join(known)}.")
     return names
 
 
@@ -49,18 +47,16 @@ def progress(text: str) -> None:
 
 @app.command("run")
 def run_cases(
-    rates: Annotated[
-        str, typer.Option("--rate", help="Of each NIC and direction; several, separated by commas.")
-    ] = ("500Mbit/s,200Mbit/s"),
+    rates: Annotated[str, typer.Option("--rate", help="Of each NIC and direction; several, separated by commas.")] = (
+        "500Mbit/s,200Mbit/s"
+    ),
     cases: Annotated[str, typer.Option(help="Names of cases, or all.")] = "all",
     variants: Annotated[str, typer.Option(help="Names as in the table, or all.")] = "all",
     hosts: Annotated[int, typer.Option(help="Hosts of the lab.")] = 5,
     nics: Annotated[int, typer.Option(help="NICs of each host.")] = 1,
     racks: Annotated[int, typer.Option(help="Racks that the hosts are divided into.")] = 1,
     uplink: Annotated[str, typer.Option(help="Rate of a rack's uplink.")] = "1Gbit/s",
-    mib: Annotated[
-        float | None, typer.Option(help="MiB of each tensor, instead of the paper's by 8.")
-    ] = None,
+    mib: Annotated[float | None, typer.Option(help="MiB of each tensor, instead of the paper's by 8.")] = None,
     repeats: Annotated[int, typer.Option(help="Steps of each case and variant; the median counts.")] = 3,
     baselines: Annotated[int, typer.Option(help="At most so many of all but auto.")] = 3,
     slow: Annotated[float, typer.Option(help="Seconds from which on one step is enough.")] = 10.0,

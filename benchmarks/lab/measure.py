@@ -211,9 +211,7 @@ def measure(
                         often = repeats if record.variant == AUTO else min(repeats, baseline_repeats)
                         if turn >= often or (turn and record.seconds[0] > slow_seconds):
                             continue
-                        say(
-                            f"{shape.rate / 1e6:g} Mbit/s, case {case.name}, {record.variant.name}, {turn + 1}"
-                        )
+                        say(f"{shape.rate / 1e6:g} Mbit/s, case {case.name}, {record.variant.name}, {turn + 1}")
                         fresh = FRESH_STEPS if record.predicted_seconds < slow_seconds else 0
                         record.seconds += lab.run(case, record.variant, fresh + 1, mib)[fresh:]
                 result.records += records
