@@ -4,7 +4,6 @@ import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.Hello;
 import io.crossmesh.flight.PeerAddress;
 import io.crossmesh.flight.Peers;
-import java.util.Collections;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,10 +18,14 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Keeps asking the agents on this agent's list who they are: at the start none of them need be up,
- * and one that was started again is known by its new epoch soon after.
+ * and one that was started again is known by its new epoch soon after. While the connection to an
+ * agent stands and the engine has not lost it, asking would cost an idle agent most of its
+ * processor time and tell nothing; only a host that went down without a word leaves a connection
+ * that stands, so all are asked now and then.
  */
 final class PeerWatch implements AutoCloseable {
   static final long PERIOD_MILLIS = 2_000;
+  private static final int ROUNDS_BETWEEN_QUESTIONS_TO_ALL = 5;
 
   private static final Logger LOG = LoggerFactory.getLogger(PeerWatch.class);
 
@@ -32,6 +35,7 @@ final class PeerWatch implements AutoCloseable {
   private final ScheduledExecutorService thread =
       Executors.newSingleThreadScheduledExecutor(
           Thread.ofPlatform().name("peer-watch").daemon(true).factory());
+  private int round; // of that thread alone
 
   PeerWatch(Peers peers, List<PeerAddress> configured, Supplier<Set<String>> lost) {
     this.peers = peers;
@@ -61,26 +65,44 @@ final class PeerWatch implements AutoCloseable {
     synchronized (watched) {
       all = List.copyOf(watched.values());
     }
+    Set<String> lostNow = lostPeers();
+    boolean askEach = round++ % ROUNDS_BETWEEN_QUESTIONS_TO_ALL == 0;
     Set<String> answered = new HashSet<>();
     for (PeerAddress peer : all) {
-      try {
-        peers.join(List.of(peer)).forEach(hello -> answered.add(hello.name()));
-      } catch (CrossmeshException e) {
-        LOG.debug("'{}' is not there: {}", peer.name(), e.getMessage());
-      } catch (RuntimeException e) {
-        warn("asking '%s' failed".formatted(peer.name()), e);
+      if (askEach || lostNow.contains(peer.name()) || !peers.stands(peer)) {
+        ask(peer, answered);
       }
     }
-    connectAgain(answered);
+    answered.retainAll(lostNow);
+    if (!answered.isEmpty()) {
+      connectAgain();
+    }
   }
 
-  private void connectAgain(Set<String> answered) {
+  private void ask(PeerAddress peer, Set<String> answered) {
     try {
-      if (!Collections.disjoint(answered, lost.get())) {
-        peers.announce();
-      }
+      peers.join(List.of(peer)).forEach(hello -> answered.add(hello.name()));
+    } catch (CrossmeshException e) {
+      LOG.debug("'{}' is not there: {}", peer.name(), e.getMessage());
+    } catch (RuntimeException e) {
+      warn("asking '%s' failed".formatted(peer.name()), e);
+    }
+  }
+
+  private Set<String> lostPeers() {
+    try {
+      return lost.get();
     } catch (CrossmeshException e) {
       warn("the engine does not say which peers it lost", e);
+      return Set.of();
+    }
+  }
+
+  private void connectAgain() {
+    try {
+      peers.announce();
+    } catch (CrossmeshException e) {
+      warn("the engine does not take its peers again", e);
     }
   }
 

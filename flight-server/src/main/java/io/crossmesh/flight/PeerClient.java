@@ -4,6 +4,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.mesh.JsonValue;
+import io.grpc.ConnectivityState;
+import io.grpc.ManagedChannel;
+import io.grpc.netty.NettyChannelBuilder;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.Iterator;
@@ -12,10 +15,10 @@ import org.apache.arrow.flight.Action;
 import org.apache.arrow.flight.CallOption;
 import org.apache.arrow.flight.CallOptions;
 import org.apache.arrow.flight.FlightClient;
+import org.apache.arrow.flight.FlightGrpcUtils;
 import org.apache.arrow.flight.FlightRuntimeException;
 import org.apache.arrow.flight.FlightStatusCode;
 import org.apache.arrow.flight.FlightStream;
-import org.apache.arrow.flight.Location;
 import org.apache.arrow.flight.Result;
 import org.apache.arrow.flight.Ticket;
 import org.apache.arrow.flight.grpc.CredentialCallOption;
@@ -27,20 +30,39 @@ final class PeerClient implements AutoCloseable {
   static final Duration SLICE_LIMIT = Duration.ofSeconds(60);
 
   private final HostPort address;
+  private final ManagedChannel channel;
   private final FlightClient client;
   private final CallOption credentials;
+  private volatile boolean sameConnection;
 
   PeerClient(BufferAllocator allocator, HostPort address, String token) {
     this.address = address;
-    this.client =
-        FlightClient.builder(allocator, Location.forGrpcInsecure(address.host(), address.port()))
+    this.channel =
+        NettyChannelBuilder.forAddress(address.host(), address.port())
+            .usePlaintext()
+            .maxTraceEvents(0)
+            .maxInboundMessageSize(Integer.MAX_VALUE)
             .build();
+    this.client = FlightGrpcUtils.createFlightClient(allocator, channel);
     this.credentials =
         new CredentialCallOption(headers -> headers.insert("authorization", "Bearer " + token));
   }
 
   HostPort address() {
     return address;
+  }
+
+  /** Notes that the agent has just said who it is. */
+  void met() {
+    if (!sameConnection) {
+      sameConnection = true;
+      channel.notifyWhenStateChanged(ConnectivityState.READY, () -> sameConnection = false);
+    }
+  }
+
+  /** Whether the connection over which {@link #met} stands: its other end is the same process. */
+  boolean sameConnection() {
+    return sameConnection;
   }
 
   /** Asks for an action that has one answer. */

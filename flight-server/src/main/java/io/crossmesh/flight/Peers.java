@@ -71,6 +71,7 @@ public final class Peers implements AutoCloseable {
             "the agent at %s is '%s', not '%s'; correct the list of peers."
                 .formatted(peer.address(), hello.name(), peer.name()));
       }
+      client.met();
       kept = keep(hello, client);
       return hello;
     } finally {
@@ -78,6 +79,17 @@ public final class Peers implements AutoCloseable {
         closeUnknown(client);
       }
     }
+  }
+
+  /**
+   * Whether an agent needs no question: the connection over which it said who it is still stands,
+   * and that ends with the process at its other end.
+   */
+  public synchronized boolean stands(PeerAddress address) {
+    Peer known = peers.get(address.name());
+    return known != null
+        && known.client().address().equals(address.address())
+        && known.client().sameConnection();
   }
 
   private synchronized PeerClient clientFor(PeerAddress peer) {
