@@ -12,13 +12,29 @@ import com.tngtech.archunit.lang.ArchRule;
 @AnalyzeClasses(packages = "io.crossmesh", importOptions = ImportOption.DoNotIncludeTests.class)
 class DependencyTest {
   @ArchTest
-  static final ArchRule ONLY_FLIGHT_KNOWS_ARROW =
+  static final ArchRule ONLY_FLIGHT_AND_TABLES_KNOW_ARROW =
       noClasses()
           .that()
-          .resideOutsideOfPackages("io.crossmesh.flight..", "io.crossmesh.agent")
+          .resideOutsideOfPackages(
+              "io.crossmesh.flight..", "io.crossmesh.table", "io.crossmesh.agent")
           .should()
           .dependOnClassesThat()
           .resideInAnyPackage("org.apache.arrow..", "io.grpc..", "io.netty..");
+
+  @ArchTest
+  static final ArchRule TABLES_KNOW_NO_DOOR =
+      noClasses()
+          .that()
+          .resideInAPackage("io.crossmesh.table")
+          .should()
+          .dependOnClassesThat()
+          .resideInAnyPackage(
+              "io.crossmesh.flight..",
+              "io.crossmesh.gateway..",
+              "io.crossmesh.agent..",
+              "org.apache.arrow.flight..",
+              "io.grpc..",
+              "io.netty..");
 
   /** The wiring makes the one allocator of the process, and knows nothing else of Arrow. */
   @ArchTest

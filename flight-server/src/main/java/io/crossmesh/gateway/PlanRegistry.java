@@ -7,6 +7,7 @@ import io.crossmesh.json.Json;
 import io.crossmesh.plan.Chosen;
 import io.crossmesh.plan.Move;
 import io.crossmesh.plan.Plan;
+import io.crossmesh.table.PlanTables;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;

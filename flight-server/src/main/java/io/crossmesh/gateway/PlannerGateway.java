@@ -12,6 +12,7 @@ import io.crossmesh.plan.PlanCache;
 import io.crossmesh.plan.PlanComparison;
 import io.crossmesh.plan.PlanJson;
 import io.crossmesh.plan.PlanReport;
+import io.crossmesh.table.PlanTables;
 import io.crossmesh.transfer.ChannelHandle;
 import java.nio.file.Path;
 import java.util.Arrays;

@@ -1,4 +1,4 @@
-package io.crossmesh.gateway;
+package io.crossmesh.table;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -77,22 +77,19 @@ class PlanTablesTest {
   }
 
   @Test
-  void aTableIsItsUsersAndGoesWithItsPlan() throws IOException {
+  void aTableIsItsUsersAndIsRemovedAlone() throws IOException {
     Plan plan = plan(2, 2, "S0 R", "R S1", 12L, 8L);
-    PlanRegistry registry = new PlanRegistry(new PlanTables(directory));
-    long id = registry.add(plan);
-    long other = registry.add(plan);
-    Path moves = registry.moves(id);
+    PlanTables tables = new PlanTables(directory);
+    Path moves = tables.moves(1, plan);
     assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(moves)))
         .isEqualTo("rw-------");
-    assertThat(registry.moves(id)).isEqualTo(moves);
-    Path kept = registry.tasks(other);
-    registry.tasks(id);
-    registry.release(id);
+    assertThat(tables.moves(1, plan)).isEqualTo(moves);
+    Path kept = tables.tasks(2, plan);
+    tables.tasks(1, plan);
+    tables.remove(1);
     try (var left = Files.list(directory)) {
       assertThat(left).containsExactly(kept);
     }
-    assertThatThrownBy(() -> registry.moves(id)).isInstanceOf(CrossmeshException.class);
   }
 
   @Test

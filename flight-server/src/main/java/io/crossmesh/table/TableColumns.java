@@ -1,4 +1,4 @@
-package io.crossmesh.gateway;
+package io.crossmesh.table;
 
 import io.crossmesh.mesh.Box;
 import java.util.ArrayList;

@@ -1,4 +1,4 @@
-package io.crossmesh.gateway;
+package io.crossmesh.table;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
@@ -31,7 +31,7 @@ import org.slf4j.LoggerFactory;
  * <p>Columns have the names of the components of {@link Move} and {@link UnitTask}. A box is a list
  * {@code lo, hi, lo, hi...}; a route lists positions in the hosts of {@link Plan#bytesSent}.
  */
-final class PlanTables {
+public final class PlanTables {
   /** Rows of a record batch: all that is held in memory beside the plan while a file is written. */
   static final int BATCH_ROWS = 1 << 14;
 
@@ -61,12 +61,12 @@ final class PlanTables {
   private final Path directory;
 
   /** Tables of one process in a directory that only its user can read. */
-  PlanTables(Path directory) {
+  public PlanTables(Path directory) {
     this.directory = directory;
   }
 
   /** The file of a plan's moves. */
-  Path moves(long id, Plan plan) {
+  public Path moves(long id, Plan plan) {
     Map<String, Integer> hosts = new HashMap<>();
     plan.bytesSent().keySet().forEach(host -> hosts.put(host, hosts.size()));
     return table(
@@ -86,7 +86,7 @@ final class PlanTables {
   }
 
   /** The file of a plan's unit tasks. */
-  Path tasks(long id, Plan plan) {
+  public Path tasks(long id, Plan plan) {
     return table(
         file(id, "tasks"),
         TASKS,
@@ -99,7 +99,7 @@ final class PlanTables {
   }
 
   /** Removes what was written of a plan. */
-  synchronized void remove(long id) {
+  public synchronized void remove(long id) {
     for (String table : List.of("moves", "tasks")) {
       delete(file(id, table));
     }
