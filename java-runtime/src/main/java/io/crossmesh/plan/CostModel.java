@@ -82,10 +82,11 @@ final class CostModel {
     List<Route> routes = Router.route(cells, strategy, network, estimate);
     boolean chains = routes.stream().anyMatch(route -> route.hops() > 1);
     double busiest = busiest(routes, network);
+    Hops hops = new Hops(routes, network, order);
     Candidate best =
         new Candidate(strategy, Chosen.MAX_CHUNK_BYTES, Double.POSITIVE_INFINITY, chains);
     for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
-      double seconds = busiest + slowest(routes, chunk, network, order);
+      double seconds = busiest + hops.slowest(chunk);
       if (seconds < best.seconds()) {
         best = new Candidate(strategy, chunk, seconds, chains);
       }
@@ -112,27 +113,48 @@ final class CostModel {
     return most;
   }
 
-  /** Seconds that the slowest move adds to its bytes over its bandwidth. */
-  private static double slowest(
-      List<Route> routes, long tensorChunk, Network network, Order order) {
-    double most = 0;
-    for (Route route : routes) {
-      if (route.hops() == 0) {
-        continue;
+  /** What the routes over NICs take beyond their bytes, for any chunk size. */
+  private static final class Hops {
+    private final long[] bytes;
+
+    /** Times that a chunk goes by before the chain is full. */
+    private final int[] fills;
+
+    /** Of the slowest host, in seconds and bytes per second. */
+    private final double[] latency;
+
+    private final double[] bandwidth;
+
+    Hops(List<Route> all, Network network, Order order) {
+      List<Route> routes = all.stream().filter(route -> route.hops() > 0).toList();
+      int count = routes.size();
+      bytes = new long[count];
+      fills = new int[count];
+      latency = new double[count];
+      bandwidth = new double[count];
+      for (int r = 0; r < count; r++) {
+        Route route = routes.get(r);
+        bytes[r] = route.bytes();
+        // Slices that take turns by the chunk may each miss their turn once.
+        fills[r] = order == Order.OPTIMAL ? route.hops() : route.hops() - 1;
+        bandwidth[r] = Double.POSITIVE_INFINITY;
+        for (int host : route.hosts()) {
+          latency[r] = Math.max(latency[r], network.latency(host));
+          bandwidth[r] = Math.min(bandwidth[r], network.bandwidth(host));
+        }
       }
-      double latency = 0;
-      double bandwidth = Double.POSITIVE_INFINITY;
-      for (int host : route.hosts()) {
-        latency = Math.max(latency, network.latency(host));
-        bandwidth = Math.min(bandwidth, network.bandwidth(host));
-      }
-      long chunk = Math.min(tensorChunk, route.bytes());
-      long chunks = Math.ceilDiv(route.bytes(), chunk);
-      // Slices that take turns by the chunk may each miss their turn once.
-      int fills = order == Order.OPTIMAL ? route.hops() : route.hops() - 1;
-      double fill = fills * (latency + chunk / bandwidth);
-      most = Math.max(most, chunks * latency + fill);
     }
-    return most;
+
+    /** Seconds that the slowest move adds to its bytes over its bandwidth. */
+    double slowest(long tensorChunk) {
+      double most = 0;
+      for (int r = 0; r < bytes.length; r++) {
+        long chunk = Math.min(tensorChunk, bytes[r]);
+        long chunks = Math.ceilDiv(bytes[r], chunk);
+        double fill = fills[r] * (latency[r] + chunk / bandwidth[r]);
+        most = Math.max(most, chunks * latency[r] + fill);
+      }
+      return most;
+    }
   }
 }

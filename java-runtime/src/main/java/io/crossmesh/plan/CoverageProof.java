@@ -70,14 +70,15 @@ final class CoverageProof {
 
   private Optional<String> fault() {
     int[] sources = new int[0];
+    MoveCheck check = new MoveCheck(reshard);
     for (int m = 0; m < moves.size(); m++) {
       Move move = moves.get(m);
-      boolean forwards = MoveCheck.forwards(reshard, move);
+      boolean forwards = check.forwards(move);
       if (forwards && sources.length == 0) {
         sources = Forwarding.sources(moves);
       }
       boolean brought = forwards && sources[m] != Forwarding.NONE;
-      Optional<String> fault = MoveCheck.fault(reshard, move, brought);
+      Optional<String> fault = check.fault(move, brought);
       if (fault.isEmpty() && brought && startsEarly(moves.get(sources[m]), move)) {
         fault = Optional.of("it starts before the slice is where its route begins");
       }

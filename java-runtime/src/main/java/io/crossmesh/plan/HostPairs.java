@@ -2,9 +2,8 @@ package io.crossmesh.plan;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.stream.IntStream;
 
 /**
  * The pairs of hosts that are neighbours on some route, with what lies between them and the stages
@@ -19,11 +18,13 @@ final class HostPairs {
   private static final int NONE = Integer.MAX_VALUE;
 
   private final Network network;
+  private final boolean hasLimits;
 
   /** Grains in flight between two hosts at most. */
   private final long window;
 
-  private final Map<Long, Integer> numbers = new HashMap<>();
+  /** By sending host, once it has a pair: by receiving host, the number of the pair, or -1. */
+  private final int[][] numbers;
 
   // By pair.
   private final List<int[]> resources = new ArrayList<>();
@@ -40,6 +41,11 @@ final class HostPairs {
 
   // By resource.
   private final boolean[] busy;
+
+  /** Whether any pair has it as its sender. */
+  private final boolean[] isSender;
+
+  private int[] senderResources = new int[0];
   private int[][] pairsOf = new int[0][];
   private final int[] counted;
   private final int[] candidate;
@@ -60,6 +66,9 @@ final class HostPairs {
   private int instant;
   private int left;
 
+  /** Senders that are not busy. */
+  private int idle;
+
   /** A list of numbers that keeps its room. */
   private static final class Numbers {
     int[] values = new int[16];
@@ -76,7 +85,10 @@ final class HostPairs {
   HostPairs(Network network, long window) {
     this.network = network;
     this.window = window;
+    hasLimits = network.groups() > 0;
+    numbers = new int[network.size()][0];
     busy = new boolean[network.resources()];
+    isSender = new boolean[busy.length];
     counted = new int[busy.length];
     candidate = new int[busy.length];
     choice = new int[busy.length];
@@ -87,7 +99,14 @@ final class HostPairs {
 
   /** The number of a pair, which it gets when it is first asked for; none after {@link #seal}. */
   int number(int from, int to) {
-    return numbers.computeIfAbsent((long) from * network.size() + to, key -> makePair(from, to));
+    if (numbers[from].length == 0) {
+      numbers[from] = new int[network.size()];
+      Arrays.fill(numbers[from], -1);
+    }
+    if (numbers[from][to] < 0) {
+      numbers[from][to] = makePair(from, to);
+    }
+    return numbers[from][to];
   }
 
   private int makePair(int from, int to) {
@@ -106,6 +125,8 @@ final class HostPairs {
     ready.add(new TimeHeap());
     first[pair] = NONE;
     sends[pair] = crossed[0];
+    idle += isSender[crossed[0]] ? 0 : 1;
+    isSender[crossed[0]] = true;
     receives[pair] = crossed[1];
     return pair;
   }
@@ -114,6 +135,7 @@ final class HostPairs {
   void seal() {
     int[] count = new int[busy.length];
     resources.forEach(crossed -> Arrays.stream(crossed).forEach(r -> count[r]++));
+    senderResources = IntStream.range(0, busy.length).filter(r -> isSender[r]).toArray();
     pairsOf = new int[busy.length][];
     Arrays.setAll(pairsOf, r -> new int[count[r]]);
     for (int pair = resources.size() - 1; pair >= 0; pair--) {
@@ -155,6 +177,7 @@ final class HostPairs {
   /** A grain sets out. */
   void occupy(int pair) {
     inFlight[pair]++;
+    idle--;
     for (int resource : resources.get(pair)) {
       busy[resource] = true;
     }
@@ -169,6 +192,7 @@ final class HostPairs {
   /** A resource is free again. */
   void free(int resource) {
     busy[resource] = false;
+    idle += isSender[resource] ? 1 : 0;
     freed.add(resource);
   }
 
@@ -181,11 +205,7 @@ final class HostPairs {
     for (int i = 0; i < touched.size; i++) {
       receivers += consider(touched.values[i]);
     }
-    for (int i = 0; i < freed.size; i++) {
-      for (int pair : pairsOf[freed.values[i]]) {
-        receivers += consider(pair);
-      }
-    }
+    receivers += idle < freed.size ? considerIdle() : considerFreed();
     touched.size = 0;
     freed.size = 0;
     for (int i = 0; i < looking.size; i++) {
@@ -193,6 +213,30 @@ final class HostPairs {
     }
     // Each start takes a sender and a receiver.
     left = Math.min(looking.size, receivers);
+  }
+
+  /** All pairs between which something is free again. */
+  private int considerFreed() {
+    int receivers = 0;
+    for (int i = 0; i < freed.size; i++) {
+      for (int pair : pairsOf[freed.values[i]]) {
+        receivers += consider(pair);
+      }
+    }
+    return receivers;
+  }
+
+  /** All pairs whose sender is free: fewer than the others, where much falls free at once. */
+  private int considerIdle() {
+    int receivers = 0;
+    for (int sender : senderResources) {
+      if (!busy[sender]) {
+        for (int pair : pairsOf[sender]) {
+          receivers += consider(pair);
+        }
+      }
+    }
+    return receivers;
   }
 
   /** Makes a pair a candidate if it can go; 1 when it is the first with its receiver. */
@@ -261,9 +305,13 @@ final class HostPairs {
   }
 
   private boolean isFree(int pair) {
-    if (inFlight[pair] == window || busy[sends[pair]] || busy[receives[pair]]) {
-      return false;
-    }
+    return inFlight[pair] < window
+        && !busy[sends[pair]]
+        && !busy[receives[pair]]
+        && (!hasLimits || limitsAreFree(pair));
+  }
+
+  private boolean limitsAreFree(int pair) {
     int[] crossed = resources.get(pair);
     for (int i = 2; i < crossed.length; i++) {
       if (busy[crossed[i]]) {

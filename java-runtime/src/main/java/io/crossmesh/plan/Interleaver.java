@@ -191,7 +191,7 @@ final class Interleaver {
           int critical = (fromCritical ? 2 : 0) + (toCritical ? 2 : any ? 1 : 0);
           int rank = manner.rank(critical, lane.urgency());
           double load = remaining[2 * host + 1];
-          starts.add(new Start(lane, i, fromCritical, toCritical, rank, load));
+          starts.add(new Start(lane, host, i, fromCritical, toCritical, rank, load));
         }
       }
     }

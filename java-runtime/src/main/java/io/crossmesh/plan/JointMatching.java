@@ -55,7 +55,7 @@ final class JointMatching {
       Start best = Collections.min(left, preference(relayRate.ahead(started, relayed, chunkBytes)));
       take(best);
       started += best.lane().next();
-      relayed += (double) best.lane().next() * (best.lane().to().size() - 1);
+      relayed += (double) best.lane().next() * (best.lane().receivers() - 1);
       left = left.stream().filter(this::isOpen).toList();
     }
   }
@@ -67,13 +67,13 @@ final class JointMatching {
   private Comparator<Start> preference(boolean ahead) {
     int sign = ahead ? 1 : -1;
     return Comparator.comparingInt((Start start) -> -start.critical())
-        .thenComparingInt(start -> sign * start.lane().to().size())
+        .thenComparingInt(start -> sign * start.lane().receivers())
         .thenComparingDouble(start -> -start.lane().behind())
         .thenComparingDouble(start -> -start.load())
         .thenComparingInt(start -> Math.floorMod(start.to() - start.from(), hosts))
         .thenComparingInt(
             start ->
-                Math.floorMod(start.position() + start.lane().number(), start.lane().to().size()))
+                Math.floorMod(start.position() + start.lane().number(), start.lane().receivers()))
         .thenComparingInt(start -> start.lane().number());
   }
 

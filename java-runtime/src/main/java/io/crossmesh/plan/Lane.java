@@ -11,6 +11,7 @@ final class Lane {
   private final int number;
   private final int from;
   private final List<Integer> to;
+  private final int receivers;
   private final boolean ring;
   private final int urgency;
   private final ArrayDeque<Piece> pieces = new ArrayDeque<>();
@@ -21,6 +22,7 @@ final class Lane {
     this.number = number;
     this.from = from;
     this.to = to;
+    receivers = to.size();
     this.ring = ring;
     this.urgency = urgency;
   }
@@ -59,6 +61,11 @@ final class Lane {
   /** The receiving hosts. */
   List<Integer> to() {
     return to;
+  }
+
+  /** How many receiving hosts there are. */
+  int receivers() {
+    return receivers;
   }
 
   /** Whether the first of them gets the pieces first and they go round a ring from there. */

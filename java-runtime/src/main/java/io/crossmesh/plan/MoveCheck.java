@@ -6,14 +6,30 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** Whether one move by itself is sound: its slice, its sender, its route and its receivers. */
 final class MoveCheck {
-  private MoveCheck() {}
+  private static final String OTHER_HOSTS = "the hosts on the route are not those of the receivers";
+
+  private final TensorReshard reshard;
+  private final Mesh source;
+  private final Mesh destination;
+  private final Box whole;
+
+  /** The tiles of the senders that were met. */
+  private final @Nullable Box[] tiles;
+
+  MoveCheck(TensorReshard reshard) {
+    this.reshard = reshard;
+    source = reshard.src().mesh();
+    destination = reshard.dst().mesh();
+    whole = Box.whole(reshard.tensor().shape());
+    tiles = new @Nullable Box[source.size()];
+  }
 
   /** Whether the route begins elsewhere than at the sender's host, if there is such a host. */
-  static boolean forwards(TensorReshard reshard, Move move) {
-    Mesh source = reshard.src().mesh();
+  boolean forwards(Move move) {
     return move.sender() >= 0
         && move.sender() < source.size()
         && !move.route().isEmpty()
@@ -25,9 +41,9 @@ final class MoveCheck {
    *
    * @param brought whether an earlier move brings the slice to the first host of the route
    */
-  static Optional<String> fault(TensorReshard reshard, Move move, boolean brought) {
+  Optional<String> fault(Move move, boolean brought) {
     Box box = move.box();
-    if (!Box.whole(reshard.tensor().shape()).contains(box) || box.isEmpty()) {
+    if (!whole.contains(box) || box.isEmpty()) {
       return Optional.of("the slice %s is empty or not in the tensor".formatted(box));
     }
     int element = reshard.tensor().dtype().bytes();
@@ -46,18 +62,25 @@ final class MoveCheck {
         && move.end() < Double.POSITIVE_INFINITY)) {
       return Optional.of("times are out of order");
     }
-    Mesh source = reshard.src().mesh();
     if (move.sender() < 0 || move.sender() >= source.size()) {
       return Optional.of("the sender is not in the source mesh");
     }
-    if (!reshard.src().tile(reshard.tensor().shape(), move.sender()).contains(box)) {
+    if (!tile(move.sender()).contains(box)) {
       return Optional.of("the sender does not hold the slice");
     }
-    return routeFault(source.hostOf(move.sender()), reshard.dst().mesh(), move, brought);
+    return routeFault(source.hostOf(move.sender()), move, brought);
   }
 
-  private static Optional<String> routeFault(
-      String senderHost, Mesh destination, Move move, boolean brought) {
+  private Box tile(int sender) {
+    Box tile = tiles[sender];
+    if (tile == null) {
+      tile = reshard.src().tile(reshard.tensor().shape(), sender);
+      tiles[sender] = tile;
+    }
+    return tile;
+  }
+
+  private Optional<String> routeFault(String senderHost, Move move, boolean brought) {
     List<String> route = move.route();
     if (route.isEmpty() || !(brought || route.getFirst().equals(senderHost))) {
       return Optional.of(
@@ -69,22 +92,39 @@ final class MoveCheck {
     if (move.local() && !route.getFirst().equals(senderHost)) {
       return Optional.of("it copies inside a host that is not the sender's");
     }
-    Set<String> hosts = new HashSet<>(route);
-    if (hosts.size() != route.size()) {
-      return Optional.of("the route visits a host twice");
-    }
-    Set<String> served = new HashSet<>();
+    return receiversFault(move.local() ? route : route.subList(1, route.size()), move);
+  }
+
+  private Optional<String> receiversFault(List<String> targets, Move move) {
     int last = -1;
     for (int device : move.receivers()) {
       if (device <= last || device >= destination.size()) {
         return Optional.of("the receivers are not ascending devices of the destination mesh");
       }
       last = device;
+    }
+    return targets.size() == 1 ? oneHostFault(targets.getFirst(), move) : hostsFault(targets, move);
+  }
+
+  /** The check of {@link #hostsFault} for the routes that most moves have. */
+  private Optional<String> oneHostFault(String target, Move move) {
+    for (int device : move.receivers()) {
+      if (!destination.hostOf(device).equals(target)) {
+        return Optional.of(OTHER_HOSTS);
+      }
+    }
+    return move.receivers().isEmpty() ? Optional.of(OTHER_HOSTS) : Optional.empty();
+  }
+
+  private Optional<String> hostsFault(List<String> targets, Move move) {
+    Set<String> hosts = new HashSet<>(targets);
+    if (hosts.size() != targets.size()) {
+      return Optional.of("the route visits a host twice");
+    }
+    Set<String> served = new HashSet<>();
+    for (int device : move.receivers()) {
       served.add(destination.hostOf(device));
     }
-    if (!served.equals(new HashSet<>(move.local() ? route : route.subList(1, route.size())))) {
-      return Optional.of("the hosts on the route are not those of the receivers");
-    }
-    return Optional.empty();
+    return served.equals(hosts) ? Optional.empty() : Optional.of(OTHER_HOSTS);
   }
 }

@@ -5,15 +5,11 @@ import io.crossmesh.mesh.Limit;
 import io.crossmesh.mesh.Mesh;
 import io.crossmesh.mesh.Nic;
 import io.crossmesh.mesh.Sharding;
-import java.io.BufferedOutputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
-import java.io.OutputStream;
-import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -30,48 +26,83 @@ final class PlanDigest {
   /** The same with a deadline for each tensor; requests without any keep the digest they had. */
   private static final String ENCODING_WITH_DEADLINES = "crossmesh-plan-1-deadlines";
 
-  private final DataOutputStream out;
+  private final Sink out = new Sink();
 
-  private PlanDigest(DataOutputStream out) {
-    this.out = out;
+  /** Host names come once for each move. */
+  private final Map<String, byte[]> encoded = new HashMap<>();
+
+  private PlanDigest() {}
+
+  /** Gathers what is digested, since it comes by the number. */
+  private static final class Sink {
+    private static final int BYTES = 1 << 14;
+
+    private final MessageDigest sha = sha256();
+    private final ByteBuffer gathered = ByteBuffer.allocate(BYTES);
+
+    private static MessageDigest sha256() {
+      try {
+        return MessageDigest.getInstance("SHA-256");
+      } catch (NoSuchAlgorithmException e) {
+        throw new IllegalStateException("every Java platform has SHA-256", e);
+      }
+    }
+
+    void writeInt(int value) {
+      room(Integer.BYTES).putInt(value);
+    }
+
+    void writeLong(long value) {
+      room(Long.BYTES).putLong(value);
+    }
+
+    void writeDouble(double value) {
+      room(Double.BYTES).putDouble(value);
+    }
+
+    void write(byte[] bytes) {
+      if (bytes.length <= BYTES) {
+        room(bytes.length).put(bytes);
+      } else {
+        flush();
+        sha.update(bytes);
+      }
+    }
+
+    String digest() {
+      flush();
+      return HexFormat.of().formatHex(sha.digest());
+    }
+
+    private ByteBuffer room(int bytes) {
+      if (gathered.remaining() < bytes) {
+        flush();
+      }
+      return gathered;
+    }
+
+    private void flush() {
+      sha.update(gathered.flip());
+      gathered.clear();
+    }
   }
 
   /** Of a plan: 64 hexadecimal digits. */
   static String of(PlanRequest request, List<Chosen> chosen, List<Move> moves) {
-    return hash(
-        digest -> {
-          digest.request(request);
-          digest.plan(chosen, moves);
-        });
+    PlanDigest digest = new PlanDigest();
+    digest.request(request);
+    digest.plan(chosen, moves);
+    return digest.out.digest();
   }
 
   /** Of a request alone: 64 hexadecimal digits. */
   static String of(PlanRequest request) {
-    return hash(digest -> digest.request(request));
+    PlanDigest digest = new PlanDigest();
+    digest.request(request);
+    return digest.out.digest();
   }
 
-  private interface Content {
-    void write(PlanDigest digest) throws IOException;
-  }
-
-  private static String hash(Content content) {
-    try {
-      MessageDigest sha = MessageDigest.getInstance("SHA-256");
-      try (DataOutputStream out =
-          new DataOutputStream(
-              new BufferedOutputStream(
-                  new DigestOutputStream(OutputStream.nullOutputStream(), sha)))) {
-        content.write(new PlanDigest(out));
-      }
-      return HexFormat.of().formatHex(sha.digest());
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
-  }
-
-  private void request(PlanRequest request) throws IOException {
+  private void request(PlanRequest request) {
     boolean deadlines = request.hasDeadlines();
     text(deadlines ? ENCODING_WITH_DEADLINES : ENCODING);
     text(request.strategy().id());
@@ -119,7 +150,7 @@ final class PlanDigest {
     }
   }
 
-  private void mesh(Mesh mesh) throws IOException {
+  private void mesh(Mesh mesh) {
     ints(mesh.shape());
     for (var device : mesh.devices()) {
       text(device.host());
@@ -127,7 +158,7 @@ final class PlanDigest {
     }
   }
 
-  private void plan(List<Chosen> chosen, List<Move> moves) throws IOException {
+  private void plan(List<Chosen> chosen, List<Move> moves) {
     out.writeInt(chosen.size());
     for (Chosen choice : chosen) {
       text(choice.strategy().id());
@@ -149,22 +180,22 @@ final class PlanDigest {
     }
   }
 
-  private void ints(List<Integer> values) throws IOException {
+  private void ints(List<Integer> values) {
     out.writeInt(values.size());
     for (int value : values) {
       out.writeInt(value);
     }
   }
 
-  private void texts(List<String> values) throws IOException {
+  private void texts(List<String> values) {
     out.writeInt(values.size());
     for (String value : values) {
       text(value);
     }
   }
 
-  private void text(String value) throws IOException {
-    byte[] bytes = value.getBytes(StandardCharsets.UTF_8);
+  private void text(String value) {
+    byte[] bytes = encoded.computeIfAbsent(value, text -> text.getBytes(StandardCharsets.UTF_8));
     out.writeInt(bytes.length);
     out.write(bytes);
   }

@@ -39,7 +39,9 @@ final class Senders {
     for (Delivery delivery : deliveries) {
       int urgency = classOf.applyAsInt(delivery);
       toAll.get(urgency).merge(holders(delivery), delivery.bytes(), Long::sum);
-      toNear.get(urgency).merge(nearest(delivery), delivery.bytes(), Long::sum);
+      if (nearPart > 0) {
+        toNear.get(urgency).merge(nearest(delivery), delivery.bytes(), Long::sum);
+      }
     }
     all = Shares.of(toAll, network);
     near = nearPart > 0 ? Shares.of(toNear, network) : all;

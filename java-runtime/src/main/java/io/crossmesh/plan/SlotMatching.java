@@ -64,7 +64,7 @@ final class SlotMatching {
       Start best = sorted.get(at[ahead]);
       take(best);
       started += best.lane().next();
-      relayed += (double) best.lane().next() * (best.lane().to().size() - 1);
+      relayed += (double) best.lane().next() * (best.lane().receivers() - 1);
     }
   }
 
@@ -86,7 +86,7 @@ final class SlotMatching {
   private int compare(Start x, Start y, int sign) {
     int by = Integer.compare(y.critical(), x.critical());
     if (by == 0) {
-      by = Integer.compare(sign * x.lane().to().size(), sign * y.lane().to().size());
+      by = Integer.compare(sign * x.lane().receivers(), sign * y.lane().receivers());
     }
     if (by == 0) {
       by = Double.compare(y.lane().behind(), x.lane().behind());
@@ -111,7 +111,7 @@ final class SlotMatching {
   }
 
   private static int turn(Start start) {
-    return Math.floorMod(start.position() + start.lane().number(), start.lane().to().size());
+    return Math.floorMod(start.position() + start.lane().number(), start.lane().receivers());
   }
 
   private boolean isOpen(Start start) {

@@ -4,7 +4,8 @@ package io.crossmesh.plan;
  * A chance to start the next piece of a lane.
  *
  * @param lane the lane
- * @param position of the first host of the chain, among the lane's receiving hosts
+ * @param to the first host of the chain
+ * @param position of that host among the lane's receiving hosts
  * @param fromCritical whether the sending NIC must not idle
  * @param toCritical whether the NIC of the first host must not idle
  * @param critical how much the start does for critical NICs, those down the chain included, and how
@@ -12,13 +13,14 @@ package io.crossmesh.plan;
  * @param load seconds that the first host has still to receive
  */
 record Start(
-    Lane lane, int position, boolean fromCritical, boolean toCritical, int critical, double load) {
+    Lane lane,
+    int to,
+    int position,
+    boolean fromCritical,
+    boolean toCritical,
+    int critical,
+    double load) {
   int from() {
     return lane.from();
-  }
-
-  /** The first host of the chain. */
-  int to() {
-    return lane.to().get(position);
   }
 }
