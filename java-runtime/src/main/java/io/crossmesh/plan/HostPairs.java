@@ -23,21 +23,21 @@ final class HostPairs {
   /** Grains in flight between two hosts at most. */
   private final long window;
 
-  /** By sending host, once it has a pair: by receiving host, the number of the pair, or -1. */
-  private final int[][] numbers;
+  /** The pairs, ascending, as {@link #key} has them: those of a sender lie beside each other. */
+  private final long[] keys;
 
   // By pair.
-  private final List<int[]> resources = new ArrayList<>();
-  private final List<Double> latency = new ArrayList<>();
-  private final List<TimeHeap> ready = new ArrayList<>();
-  private int[] first = new int[16];
-  private int[] sends = new int[16];
-  private int[] receives = new int[16];
-  private int[] inFlight = new int[16];
-  private int[] seen = new int[16];
+  private final int[][] resources;
+  private final double[] latency;
+  private final TimeHeap[] ready;
+  private final int[] first;
+  private final int[] sends;
+  private final int[] receives;
+  private final int[] inFlight;
+  private final int[] seen;
 
   /** The next candidate of the same sender. */
-  private int[] nextCandidate = new int[16];
+  private final int[] nextCandidate;
 
   // By resource.
   private final boolean[] busy;
@@ -45,8 +45,8 @@ final class HostPairs {
   /** Whether any pair has it as its sender. */
   private final boolean[] isSender;
 
-  private int[] senderResources = new int[0];
-  private int[][] pairsOf = new int[0][];
+  private final int[] senderResources;
+  private final int[][] pairsOf;
   private final int[] counted;
   private final int[] candidate;
   private final int[] choice;
@@ -82,11 +82,24 @@ final class HostPairs {
     }
   }
 
-  HostPairs(Network network, long window) {
+  /**
+   * Pairs between which nothing is on its way; {@code keys} as {@link #key} has them, in any order.
+   */
+  HostPairs(Network network, long window, long[] keys) {
     this.network = network;
     this.window = window;
+    this.keys = Arrays.stream(keys).sorted().distinct().toArray();
     hasLimits = network.groups() > 0;
-    numbers = new int[network.size()][0];
+    int count = this.keys.length;
+    resources = new int[count][];
+    latency = new double[count];
+    ready = new TimeHeap[count];
+    first = new int[count];
+    sends = new int[count];
+    receives = new int[count];
+    inFlight = new int[count];
+    seen = new int[count];
+    nextCandidate = new int[count];
     busy = new boolean[network.resources()];
     isSender = new boolean[busy.length];
     counted = new int[busy.length];
@@ -95,64 +108,61 @@ final class HostPairs {
     for (int r = 0; r < busy.length; r++) {
       sorted.add(new TimeHeap());
     }
-  }
-
-  /** The number of a pair, which it gets when it is first asked for; none after {@link #seal}. */
-  int number(int from, int to) {
-    if (numbers[from].length == 0) {
-      numbers[from] = new int[network.size()];
-      Arrays.fill(numbers[from], -1);
+    for (int pair = 0; pair < count; pair++) {
+      makePair(pair);
     }
-    if (numbers[from][to] < 0) {
-      numbers[from][to] = makePair(from, to);
-    }
-    return numbers[from][to];
-  }
-
-  private int makePair(int from, int to) {
-    int pair = resources.size();
-    if (pair == first.length) {
-      first = Arrays.copyOf(first, 2 * pair);
-      sends = Arrays.copyOf(sends, 2 * pair);
-      receives = Arrays.copyOf(receives, 2 * pair);
-      inFlight = Arrays.copyOf(inFlight, 2 * pair);
-      seen = Arrays.copyOf(seen, 2 * pair);
-      nextCandidate = Arrays.copyOf(nextCandidate, 2 * pair);
-    }
-    int[] crossed = network.crossed(from, to);
-    resources.add(crossed);
-    latency.add(network.latency(from, to));
-    ready.add(new TimeHeap());
-    first[pair] = NONE;
-    sends[pair] = crossed[0];
-    idle += isSender[crossed[0]] ? 0 : 1;
-    isSender[crossed[0]] = true;
-    receives[pair] = crossed[1];
-    return pair;
-  }
-
-  /** Says that all pairs have a number. */
-  void seal() {
-    int[] count = new int[busy.length];
-    resources.forEach(crossed -> Arrays.stream(crossed).forEach(r -> count[r]++));
     senderResources = IntStream.range(0, busy.length).filter(r -> isSender[r]).toArray();
-    pairsOf = new int[busy.length][];
-    Arrays.setAll(pairsOf, r -> new int[count[r]]);
-    for (int pair = resources.size() - 1; pair >= 0; pair--) {
-      for (int resource : resources.get(pair)) {
-        pairsOf[resource][--count[resource]] = pair;
+    idle = senderResources.length;
+    pairsOf = pairsOf();
+  }
+
+  /** What stands for a pair of hosts. */
+  static long key(Network network, int from, int to) {
+    return (long) from * network.size() + to;
+  }
+
+  /** The number of a pair, which must be one of those that there are. */
+  int number(int from, int to) {
+    return Arrays.binarySearch(keys, key(network, from, to));
+  }
+
+  private void makePair(int pair) {
+    int from = (int) (keys[pair] / network.size());
+    int to = (int) (keys[pair] % network.size());
+    resources[pair] = network.crossed(from, to);
+    latency[pair] = network.latency(from, to);
+    ready[pair] = new TimeHeap();
+    first[pair] = NONE;
+    sends[pair] = resources[pair][0];
+    receives[pair] = resources[pair][1];
+    isSender[sends[pair]] = true;
+  }
+
+  private int[][] pairsOf() {
+    int[] count = new int[busy.length];
+    for (int[] crossed : resources) {
+      for (int resource : crossed) {
+        count[resource]++;
       }
     }
+    int[][] pairs = new int[busy.length][];
+    Arrays.setAll(pairs, resource -> new int[count[resource]]);
+    for (int pair = resources.length - 1; pair >= 0; pair--) {
+      for (int resource : resources[pair]) {
+        pairs[resource][--count[resource]] = pair;
+      }
+    }
+    return pairs;
   }
 
   /** What a grain between the hosts occupies. */
   int[] resources(int pair) {
-    return resources.get(pair);
+    return resources[pair];
   }
 
   /** Seconds from when a grain has left until it has landed. */
   double latency(int pair) {
-    return latency.get(pair);
+    return latency[pair];
   }
 
   /** The first stage that is ready; there must be one. */
@@ -162,14 +172,14 @@ final class HostPairs {
 
   /** Makes a stage ready. */
   void makeReady(int pair, int stage) {
-    ready.get(pair).add(stage, stage);
-    first[pair] = ready.get(pair).value();
+    ready[pair].add(stage, stage);
+    first[pair] = ready[pair].value();
     touched.add(pair);
   }
 
   /** The first stage has nothing more to send for now. */
   void removeFirst(int pair) {
-    TimeHeap stages = ready.get(pair);
+    TimeHeap stages = ready[pair];
     stages.remove();
     first[pair] = stages.isEmpty() ? NONE : stages.value();
   }
@@ -178,7 +188,7 @@ final class HostPairs {
   void occupy(int pair) {
     inFlight[pair]++;
     idle--;
-    for (int resource : resources.get(pair)) {
+    for (int resource : resources[pair]) {
       busy[resource] = true;
     }
   }
@@ -312,7 +322,7 @@ final class HostPairs {
   }
 
   private boolean limitsAreFree(int pair) {
-    int[] crossed = resources.get(pair);
+    int[] crossed = resources[pair];
     for (int i = 2; i < crossed.length; i++) {
       if (busy[crossed[i]]) {
         return false;

@@ -93,7 +93,7 @@ final class Timeline {
     waiting = new int[stages];
     nextWaiting = new int[stages];
     Arrays.fill(waiting, -1);
-    pairs = new HostPairs(network, window);
+    pairs = new HostPairs(network, window, neighbours());
     firstLanding = network.resources();
     firstRelease = firstLanding + stages;
     start = new double[moves.size()];
@@ -151,6 +151,19 @@ final class Timeline {
     return timed;
   }
 
+  /** The pairs of hosts that are neighbours on the routes, by stage. */
+  private long[] neighbours() {
+    long[] keys = new long[moveOf.length];
+    int stage = 0;
+    for (Move move : moves) {
+      for (int hop = 0; hop + 1 < move.route().size(); hop++) {
+        int from = network.id(move.route().get(hop));
+        keys[stage++] = HostPairs.key(network, from, network.id(move.route().get(hop + 1)));
+      }
+    }
+    return keys;
+  }
+
   private void load() {
     int[] firstStages = new int[moves.size()];
     int stage = 0;
@@ -179,7 +192,6 @@ final class Timeline {
   }
 
   private void simulate() {
-    pairs.seal();
     startReady(0);
     while (!events.isEmpty()) {
       double now = events.key();
