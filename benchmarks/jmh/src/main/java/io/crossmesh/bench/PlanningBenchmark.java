@@ -25,8 +25,8 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(
     value = 1,
     jvmArgs = {"-Xmx1g", "-XX:+UseSerialGC", "--sun-misc-unsafe-memory-access=allow"})
-@Warmup(iterations = 4, time = 1)
-@Measurement(iterations = 2, time = 1)
+@Warmup(iterations = 12, time = 1)
+@Measurement(iterations = 4, time = 1)
 public class PlanningBenchmark {
   /** Name of the case; the table of {@link PlanningTable} sets it. */
   @Param("paper 1")
