@@ -1,0 +1,1 @@
+"""Training over pipeline stages: what `crossmesh.pipeline` is made of. Whoever imports it imports JAX."""
