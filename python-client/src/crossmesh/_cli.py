@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from . import __version__, _cli_schedule, _explain
@@ -263,53 +263,26 @@ def demo(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="Flight door of another agent, as host:port or name=host:port; repeat for several."),
+    ] = None,
+    token: Annotated[str, typer.Option(envvar="CROSSMESH_TOKEN", help="The cluster's token, to ask peers.")] = "",
+) -> None:
     """Say what an installation has and what it lacks. Exit status 1 if planning or moving bytes cannot work."""
-    rows = checks()
+    from ._doctor import examine
+
+    verdicts = {True: "[green]ok[/]", None: "[yellow]look[/]", False: "[red]missing[/]"}
+    findings = []
     table = Table(show_header=False)
-    for name, good, text in rows:
-        table.add_row("[green]ok[/]" if good else "[red]missing[/]", name, text)
+    with console.status("looking ..."):
+        for found in examine(peer or (), token):
+            findings.append(found)
+            table.add_row(verdicts[found.good], found.name, escape(found.text))
     console.print(table)
-    if not all(good for _, good, _ in rows):
+    if any(found.good is False for found in findings):
         raise typer.Exit(1)
-
-
-def checks() -> list[tuple[str, bool, str]]:
-    """Name, whether it is well, and what was found or what mends it."""
-    from ._java import find_jar, find_java
-    from ._ucx import find_ucx
-
-    rows: list[tuple[str, bool, str]] = []
-
-    def check(name: str, found: Any) -> None:
-        try:
-            rows.append((name, True, str(found())))
-        except CrossmeshError as error:
-            rows.append((name, False, str(error)))
-
-    def tried() -> str:
-        mesh = Mesh((2,), hosts=["a", "b"])
-        made = make_plan((2, 3), "int32", Sharding(mesh, "S0 R"), Sharding(mesh, "R R"))
-        return f"a plan was made, digest {made.digest[:12]}"
-
-    check("java", lambda: "{0.version} by {0.source}: {0.path}".format(find_java()))
-    check("agent", find_jar)
-    check("planner", tried)
-    ucx = find_ucx()
-    rows.append(("ucx", ucx.available, f"by {ucx.source}: {ucx.library_path or ''}" if ucx.available else ucx.reason))
-    rows.append(_shared_memory())
-    return rows
-
-
-def _shared_memory() -> tuple[str, bool, str]:
-    try:
-        free = shutil.disk_usage("/dev/shm").free
-    except OSError as error:
-        return "shared memory", False, f"/dev/shm: {error}. Give agents another --arena-dir in memory"
-    text = f"/dev/shm has {free / 2**20:.0f} MiB free"
-    if free < 256 << 20:
-        return "shared memory", False, f"{text}. Enlarge it (docker run --shm-size=2g), or use --arena and --arena-dir"
-    return "shared memory", True, text
 
 
 def sizes(text: str) -> tuple[int, ...]:

@@ -56,6 +56,15 @@ class DependencyTest {
           .resideInAPackage("py4j..");
 
   @ArchTest
+  static final ArchRule ONLY_METRICS_KNOW_MICROMETER =
+      noClasses()
+          .that()
+          .resideOutsideOfPackage("io.crossmesh.metrics")
+          .should()
+          .dependOnClassesThat()
+          .resideInAnyPackage("io.micrometer..", "com.sun.net.httpserver..");
+
+  @ArchTest
   static final ArchRule ONLY_THE_AGENT_READS_COMMAND_LINES =
       noClasses()
           .that()

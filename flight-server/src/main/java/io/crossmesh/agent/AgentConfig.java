@@ -7,6 +7,7 @@ import io.crossmesh.flight.PeerAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.regex.Pattern;
 
 /**
@@ -16,6 +17,7 @@ import java.util.regex.Pattern;
  * @param infoFile where the agent says how to reach it
  * @param bind the address on which Flight and UCX listen
  * @param flightPort 0 for any free port
+ * @param metricsPort the loopback port of {@code /metrics}, 0 for any free one; empty for none
  * @param arena the budget for tensor bytes in shared memory
  * @param arenaDirectory a directory in memory, /dev/shm
  * @param transport how agents move bytes between them
@@ -28,6 +30,7 @@ public record AgentConfig(
     Path infoFile,
     String bind,
     int flightPort,
+    OptionalInt metricsPort,
     DataSize arena,
     Path arenaDirectory,
     TransportKind transport,
@@ -63,6 +66,9 @@ public record AgentConfig(
     checkedName(name);
     peers = List.copyOf(peers);
     check(flightPort >= 0 && flightPort <= 65_535, "--flight-port is between 0 and 65535");
+    check(
+        metricsPort.isEmpty() || (metricsPort.getAsInt() >= 0 && metricsPort.getAsInt() <= 65_535),
+        "--metrics-port is between 0 and 65535, or 'off'");
     check(!bind.isBlank(), "--bind is empty; 127.0.0.1 is the default");
     check(
         arena.bytes() >= ARENA_MIN.bytes(),

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * How a process is reached.
@@ -13,6 +14,7 @@ import java.util.Optional;
  * @param gateway the Py4J door on loopback
  * @param flight the Flight door; absent in a planner
  * @param arena the shared memory; absent in a planner
+ * @param metricsPort the loopback port of {@code /metrics}, if it is open
  * @param transport how it moves bytes to other agents
  */
 record AgentInfo(
@@ -21,6 +23,7 @@ record AgentInfo(
     Gateway gateway,
     Optional<Flight> flight,
     Optional<SharedMemory> arena,
+    OptionalInt metricsPort,
     TransportInfo transport) {
 
   /** The version of the info file and of {@code hello}. */
@@ -81,6 +84,7 @@ record AgentInfo(
                 memory ->
                     object().put("path", memory.path().toString()).put("bytes", memory.bytes()))
             .orElse(null));
+    metricsPort.ifPresent(port -> json.putObject("metrics").put("port", port));
     json.set("transport", transport.json());
     return json;
   }

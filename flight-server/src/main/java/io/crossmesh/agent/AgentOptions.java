@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -44,6 +45,13 @@ final class AgentOptions {
       paramLabel = "PORT",
       description = "Port of the Flight door; 0 is any free one.")
   private int flightPort;
+
+  @Option(
+      names = "--metrics-port",
+      defaultValue = "0",
+      paramLabel = "PORT|off",
+      description = "Loopback port of /metrics for Prometheus; 0 is any free one.")
+  private String metricsPort = "0";
 
   @Option(
       names = "--arena",
@@ -95,12 +103,27 @@ final class AgentOptions {
         infoFile,
         bind,
         flightPort,
+        metricsPort(),
         arena,
         arenaDirectory,
         transport,
         peers,
         token(environment),
         exitWithStdin);
+  }
+
+  private OptionalInt metricsPort() {
+    if (metricsPort.equalsIgnoreCase("off")) {
+      return OptionalInt.empty();
+    }
+    try {
+      return OptionalInt.of(Integer.parseInt(metricsPort));
+    } catch (NumberFormatException e) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "--metrics-port is a number or 'off', not '%s'.".formatted(metricsPort),
+          e);
+    }
   }
 
   private Token token(Map<String, String> environment) {

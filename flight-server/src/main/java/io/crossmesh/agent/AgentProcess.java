@@ -14,12 +14,15 @@ import io.crossmesh.json.Json;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Doorbell;
 import io.crossmesh.mesh.JsonValue;
+import io.crossmesh.metrics.Metrics;
+import io.crossmesh.metrics.MetricsDoor;
 import io.crossmesh.transfer.Mailbox;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import org.apache.arrow.memory.RootAllocator;
 
@@ -63,6 +66,9 @@ final class AgentProcess implements AutoCloseable {
         parts.push(Arena.create(directory.path().resolve("arena"), config.arena().bytes()));
     RootAllocator allocator = parts.push(new RootAllocator(FLIGHT_BUFFERS_MAX.bytes()));
     Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path()));
+    Metrics metrics = parts.push(new Metrics(config.name(), System::nanoTime));
+    ChannelOpener channels =
+        (request, participant) -> metrics.transfers().open(engine::open, request, participant);
     Peers peers =
         parts.push(new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
     PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
@@ -74,16 +80,19 @@ final class AgentProcess implements AutoCloseable {
                     config.bind(),
                     config.flightPort(),
                     config.token()::matches,
+                    metrics::refusedAtFlight,
                     () -> hello(config, info.get()),
                     engine::status),
                 allocator,
                 arena,
                 peers,
-                engine::open));
+                channels::open));
     PlannerGateway entryPoint =
-        parts.push(PlannerGateway.of(info::publicly, new Side(engine, watch), directory.path()));
+        parts.push(
+            PlannerGateway.of(info::publicly, new Side(engine, channels, watch), directory.path()));
     Token gatewayToken = Token.generate();
     GatewayDoor gateway = parts.push(GatewayDoor.open(entryPoint, gatewayToken.reveal()));
+    OptionalInt metricsPort = metricsDoor(config, metrics, engine, parts);
     AgentInfo agent =
         new AgentInfo(
             config.name(),
@@ -91,10 +100,20 @@ final class AgentProcess implements AutoCloseable {
             new AgentInfo.Gateway(gateway.port(), gatewayToken),
             Optional.of(new AgentInfo.Flight(reachable(config), flight.port(), config.token())),
             Optional.of(new AgentInfo.SharedMemory(arena.file(), arena.budget())),
+            metricsPort,
             engine.transport());
     info.set(agent);
     watch.start();
     parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
+  }
+
+  private static OptionalInt metricsDoor(
+      AgentConfig config, Metrics metrics, Engine engine, ClosingStack parts) {
+    if (config.metricsPort().isEmpty()) {
+      return OptionalInt.empty();
+    }
+    int port = config.metricsPort().getAsInt();
+    return OptionalInt.of(parts.push(MetricsDoor.open(port, metrics.page(engine::reading))).port());
   }
 
   /** Where this host itself reaches the door. */
@@ -117,12 +136,7 @@ final class AgentProcess implements AutoCloseable {
     parts.close();
   }
 
-  private record Side(Engine engine, PeerWatch watch) implements AgentSide {
-    @Override
-    public ChannelOpener channels() {
-      return engine::open;
-    }
-
+  private record Side(Engine engine, ChannelOpener channels, PeerWatch watch) implements AgentSide {
     @Override
     public Optional<Doorbell> bell() {
       return engine.bell();

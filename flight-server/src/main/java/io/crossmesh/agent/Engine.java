@@ -8,6 +8,7 @@ import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.ChannelHandle;
 import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.EngineStatus;
 import io.crossmesh.transfer.Mailbox;
 import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
@@ -31,6 +32,9 @@ interface Engine extends AutoCloseable {
   void setPeers(List<PeerSpec> peers);
 
   ObjectNode status();
+
+  /** Its numbers as they are now; empty without a transport. */
+  Optional<EngineStatus> reading();
 
   /** Peers that were met and lost; asking them anew is up to the caller. */
   Set<String> lostPeers();
@@ -76,6 +80,11 @@ interface Engine extends AutoCloseable {
       json.putArray("channels");
       json.putObject("arena").put("used", arena.used()).put("budget", arena.budget());
       return json;
+    }
+
+    @Override
+    public Optional<EngineStatus> reading() {
+      return Optional.empty();
     }
 
     @Override

@@ -4,6 +4,7 @@ import io.crossmesh.gateway.GatewayDoor;
 import io.crossmesh.gateway.PlannerGateway;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /** The planner as a process: the gateway alone, for {@code cm.plan} without a cluster. */
 final class PlannerProcess implements AutoCloseable {
@@ -34,6 +35,7 @@ final class PlannerProcess implements AutoCloseable {
             new AgentInfo.Gateway(door.port(), token),
             Optional.empty(),
             Optional.empty(),
+            OptionalInt.empty(),
             new AgentInfo.TransportInfo.Missing(NO_TRANSPORT));
     info.set(agent);
     return new PlannerProcess(door, InfoFile.publish(infoFile, agent.withSecrets()));

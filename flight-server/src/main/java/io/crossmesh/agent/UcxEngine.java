@@ -122,18 +122,23 @@ final class UcxEngine implements Engine {
 
   @Override
   public ObjectNode status() {
-    return StatusJson.of(reading());
+    return StatusJson.of(read());
   }
 
   @Override
   public Set<String> lostPeers() {
-    return reading().peers().stream()
+    return read().peers().stream()
         .filter(peer -> !peer.connected())
         .map(EngineStatus.Peer::host)
         .collect(Collectors.toUnmodifiableSet());
   }
 
-  private EngineStatus reading() {
+  @Override
+  public Optional<EngineStatus> reading() {
+    return Optional.of(read());
+  }
+
+  private EngineStatus read() {
     try {
       return engine.status().get(STATUS_SECONDS_MAX, TimeUnit.SECONDS);
     } catch (InterruptedException e) {

@@ -30,11 +30,13 @@ final class Actions {
   static final List<ActionType> PUBLIC =
       List.of(
           new ActionType(HELLO, "Who this agent is: name, epoch, protocol version, transport."),
-          new ActionType(HEALTH, "Whether this agent works: {\"v\":1,\"ok\":true}."),
+          new ActionType(HEALTH, "Whether this agent works, and its clock in Unix seconds: {\"v\":1,\"ok\":true,\"time\":..}."),
           new ActionType(STATUS, "Peers, channels, traffic, arena and tensors in numbers."),
           new ActionType(RESHARD, "Lay a tensor out anew: tensor, to, layout, timeout."),
           new ActionType(CANCEL, "End a reshard for all hosts: id."),
           new ActionType(DROP, "Forget a tensor on all hosts: tensor."));
+
+  private static final double MILLIS_PER_SECOND = 1000;
 
   private final Supplier<Hello> hello;
   private final Supplier<ObjectNode> status;
@@ -63,7 +65,10 @@ final class Actions {
             : Requests.read("request", body);
     return switch (type) {
       case HELLO -> hello(request);
-      case HEALTH -> Requests.versioned().put("ok", true);
+      case HEALTH ->
+          Requests.versioned()
+              .put("ok", true)
+              .put("time", System.currentTimeMillis() / MILLIS_PER_SECOND);
       case STATUS -> status();
       case RESHARD -> reshards.reshard(request);
       case CANCEL -> reshards.cancel(request);

@@ -15,9 +15,11 @@ final class BearerAuthenticator implements CallHeaderAuthenticator {
   private static final String SCHEME = "Bearer ";
 
   private final Predicate<String> token;
+  private final Runnable refused;
 
-  BearerAuthenticator(Predicate<String> token) {
+  BearerAuthenticator(Predicate<String> token, Runnable refused) {
     this.token = token;
+    this.refused = refused;
   }
 
   @Override
@@ -25,6 +27,7 @@ final class BearerAuthenticator implements CallHeaderAuthenticator {
     String header = headers.get(HEADER);
     boolean bearer = header != null && header.regionMatches(true, 0, SCHEME, 0, SCHEME.length());
     if (!bearer || !token.test(header.substring(SCHEME.length()).strip())) {
+      refused.run();
       throw StatusBridge.toStatus(
               Code.AUTH,
               bearer

@@ -50,6 +50,7 @@ public final class FlightDoor implements AutoCloseable {
    * @param bind the address to listen on
    * @param port 0 for any
    * @param token whether a presented token is right
+   * @param refused told of each call without the right token
    * @param hello who this agent is
    * @param status its state in numbers
    */
@@ -58,6 +59,7 @@ public final class FlightDoor implements AutoCloseable {
       String bind,
       int port,
       Predicate<String> token,
+      Runnable refused,
       Supplier<Hello> hello,
       Supplier<ObjectNode> status) {}
 
@@ -86,7 +88,7 @@ public final class FlightDoor implements AutoCloseable {
     FlightServer server =
         FlightServer.builder(
                 allocator, Location.forGrpcInsecure(settings.bind(), settings.port()), producer)
-            .headerAuthenticator(new BearerAuthenticator(settings.token()))
+            .headerAuthenticator(new BearerAuthenticator(settings.token(), settings.refused()))
             .maxInboundMessageSize(MESSAGE_BYTES_MAX)
             .executor(calls)
             .build();

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.arrow.flight.AsyncPutListener;
 import org.apache.arrow.flight.CallOption;
 import org.apache.arrow.flight.Criteria;
@@ -63,6 +64,7 @@ class FlightDoorTest {
     private final Arena arena;
     private final Peers peers;
     private final FlightDoor door;
+    private final AtomicInteger refused = new AtomicInteger();
     private final PeerClient client;
     private final FlightClient raw;
 
@@ -76,6 +78,7 @@ class FlightDoorTest {
                   "127.0.0.1",
                   0,
                   TOKEN::equals,
+                  refused::incrementAndGet,
                   () -> new Hello(name, 1 + name.hashCode(), Optional.empty(), "/none"),
                   Json::object),
               allocator,
@@ -208,6 +211,7 @@ class FlightDoorTest {
                   .doAction(new org.apache.arrow.flight.Action(Actions.HEALTH), wrong)
                   .forEachRemaining(result -> {}));
     }
+    assertThat(a.refused).as("three ways to lack the token, three calls each").hasValue(9);
   }
 
   @Test

@@ -1,0 +1,207 @@
+"""What `crossmesh doctor` looks at: each check tries the thing itself, and says what mends it where it fails."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ._agent import flight_action
+from ._cluster import LocalCluster
+from ._errors import CrossmeshError, LayoutError
+from ._java import find_jar, find_java
+from ._mesh import Mesh
+from ._plan import plan
+from ._sharding import Sharding
+from ._ucx import find_ucx, ucx_env
+
+SHARED_MEMORY_MIN = 256 << 20
+FILES_MIN = 1024
+CLOCK_SKEW_MAX_SECONDS = 1.0
+PEER_SECONDS_MAX = 10.0
+PROBE_BYTES = 16 << 20
+TRIED_ELEMENTS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `good` is `None` for what works but deserves a look; `text` says what mends it."""
+
+    name: str
+    good: bool | None
+    text: str
+
+
+def examine(peers: Sequence[str] = (), token: str = "") -> Iterator[Finding]:
+    """All findings, one after the other, each when its check has ended.
+
+    **Arguments:**
+
+    - `peers`: Flight doors of agents, as `host:port` or `name=host:port`.
+    - `token`: the cluster's token, for asking them.
+    """
+    yield _found("java", lambda: "{0.version} by {0.source}: {0.path}".format(find_java()))
+    yield _found("agent", lambda: str(find_jar()))
+    planner = _found("planner", _planned)
+    yield planner
+    yield _ucx()
+    yield _devices()
+    yield _shared_memory()
+    yield _open_files()
+    if planner.good and find_ucx().available:
+        yield _found("transfer", _moved)
+    for peer in peers:
+        yield from _peer(peer, token)
+
+
+def _found(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, look())
+    except CrossmeshError as error:
+        return Finding(name, False, str(error))
+
+
+def _planned() -> str:
+    mesh = Mesh((2,), hosts=["a", "b"])
+    made = plan((2, 3), "int32", Sharding(mesh, "S0 R"), Sharding(mesh, "R R"))
+    return f"a plan was made, digest {made.digest[:12]}"
+
+
+def _ucx() -> Finding:
+    ucx = find_ucx()
+    if not ucx.available:
+        return Finding("ucx", False, ucx.reason)
+    try:
+        version = _ucx_version(ucx.library_path)
+    except OSError as error:
+        return Finding("ucx", False, f"{ucx.library_path or 'libucp.so.0'} cannot be loaded: {error}. Reinstall it")
+    tls = ucx_env(dict(os.environ))["UCX_TLS"]
+    return Finding("ucx", True, f"{version} by {ucx.source}, UCX_TLS={tls}")
+
+
+def _ucx_version(directory: Path | None) -> str:
+    name = "libucp.so.0"
+    path = name if directory is None else str(directory / name)
+    if directory is not None and not Path(path).exists():
+        path = str(directory / "libucp.so")
+    library = ctypes.CDLL(path)
+    library.ucp_get_version_string.restype = ctypes.c_char_p
+    return str(library.ucp_get_version_string().decode())
+
+
+def _devices() -> Finding:
+    """Hardware that UCX could use beside TCP and shared memory; none is no fault."""
+    rdma = sorted(path.name for path in Path("/sys/class/infiniband").glob("*"))
+    cuda = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+    parts = [f"RDMA: {', '.join(rdma) or 'none'}", f"NVIDIA: {', '.join(cuda) or 'none'}"]
+    tls = ucx_env(dict(os.environ))["UCX_TLS"].split(",")
+    if rdma and not {"rc", "ud", "dc", "ib", "all"} & {kind.split("_")[0] for kind in tls}:
+        return Finding("devices", None, f"{'; '.join(parts)}. UCX_TLS leaves RDMA out: set UCX_TLS=rc,sm,self for it")
+    return Finding("devices", True, "; ".join(parts))
+
+
+def _shared_memory() -> Finding:
+    try:
+        usage = shutil.disk_usage("/dev/shm")
+    except OSError as error:
+        return Finding("shared memory", False, f"/dev/shm: {error}. Give agents another --arena-dir in memory")
+    text = f"/dev/shm has {usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB free"
+    if usage.free < SHARED_MEMORY_MIN:
+        mend = "Enlarge it (docker run --shm-size=2g), delete what fills it, or use --arena and --arena-dir"
+        return Finding("shared memory", False, f"{text}. {mend}")
+    return Finding("shared memory", True, text)
+
+
+def _open_files() -> Finding:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = f"at most {soft} (hard limit {hard})"
+    if soft < FILES_MIN:
+        return Finding("open files", None, f"{text}. A large cluster needs more: ulimit -n {FILES_MIN}")
+    return Finding("open files", True, text)
+
+
+def _moved() -> str:
+    """Two agents, one tensor, every byte compared."""
+    source = Sharding(Mesh((2,), hosts=["a"]), "S0 R")
+    target = Sharding(Mesh((2,), hosts=["b"]), "R S0")
+    tensor = np.arange(TRIED_ELEMENTS, dtype=np.int32).reshape(256, -1)
+    with LocalCluster(hosts=["a", "b"], arena="16MiB") as cluster:
+        started = time.perf_counter()
+        tiles = cluster.reshard(tensor, source, target)
+        seconds = time.perf_counter() - started
+    for index, place in target.shards(tensor.shape).items():
+        if not np.array_equal(tiles[index], tensor[place]):
+            raise CrossmeshError(f"Tile {index} came out wrong. Please report it with the output of this command.")
+    return f"two agents of this host moved {tensor.nbytes >> 20} MiB in {seconds * 1e3:.0f} ms, every byte right"
+
+
+def _peer(text: str, token: str) -> Iterator[Finding]:
+    expected, _, address = text.rpartition("=")
+    label = f"peer {text}"
+    try:
+        asked = time.time()
+        started = time.perf_counter()
+        health = flight_action(address, token, "health", {"v": 1}, PEER_SECONDS_MAX)
+        round_trip = time.perf_counter() - started
+        hello = flight_action(address, token, "hello", {"v": 1, "protocol": 1}, PEER_SECONDS_MAX)
+    except CrossmeshError as error:
+        yield Finding(label, False, str(error))
+        return
+    name = str(hello["name"])
+    if expected and name != expected:
+        yield Finding(label, False, f"the agent there is {name!r}. Correct --peer")
+        return
+    transport = hello.get("transport_address")
+    if transport is None:
+        yield Finding(label, False, f"{name!r} answers, but has no transport. Run crossmesh doctor on its host")
+    else:
+        yield Finding(label, True, f"{name!r} answers in {round_trip * 1e3:.1f} ms, transport at {transport}")
+    skew = float(health["time"]) - (asked + round_trip / 2)
+    clock = f"{abs(skew) * 1e3:.0f} ms {'ahead of' if skew > 0 else 'behind'} this host's"
+    if abs(skew) > CLOCK_SKEW_MAX_SECONDS:
+        yield Finding(f"clock of {name}", None, f"{clock}. Transfers do not care, traces and logs do: run NTP")
+    else:
+        yield Finding(f"clock of {name}", True, clock)
+    yield _found(f"bandwidth to {name}", lambda: _bandwidth(address, token, name))
+
+
+def _bandwidth(address: str, token: str, host: str) -> str:
+    """Puts one tile at the peer and drops it again."""
+    import pyarrow as pa
+    from pyarrow import flight
+
+    tensor = f"crossmesh.doctor.{secrets.token_hex(8)}"
+    descriptor = {
+        "v": 1,
+        "tensor": tensor,
+        "shape": [PROBE_BYTES],
+        "dtype": "uint8",
+        "layout": {"mesh": {"shape": [1], "axis_names": [], "devices": [[host, 0]]}, "spec": "R"},
+        "device": 0,
+    }
+    batch = pa.record_batch([pa.array(np.zeros(PROBE_BYTES, np.uint8))], names=["data"])
+    options = flight.FlightCallOptions(
+        timeout=PEER_SECONDS_MAX, headers=[(b"authorization", b"Bearer " + token.encode())]
+    )
+    started = time.perf_counter()
+    try:
+        with flight.connect(f"grpc://{address}") as client:
+            command = flight.FlightDescriptor.for_command(json.dumps(descriptor).encode())
+            writer, _ = client.do_put(command, batch.schema, options)
+            writer.write_batch(batch)
+            writer.close()
+    except (pa.ArrowException, OSError) as error:
+        raise LayoutError(f"it did not take {PROBE_BYTES >> 20} MiB: {str(error).splitlines()[0]}") from None
+    seconds = time.perf_counter() - started
+    flight_action(address, token, "drop", {"v": 1, "tensor": tensor}, PEER_SECONDS_MAX)
+    return f"{PROBE_BYTES / seconds / 1e6:.0f} MB/s by Flight, one stream (crossmesh bench link measures UCX)"
