@@ -115,14 +115,6 @@ def test_what_is_no_duration(text):
         duration(text)
 
 
-def test_doctor_says_what_is_missing(monkeypatch):
-    monkeypatch.setenv("CROSSMESH_UCX", "none")
-    result = run("doctor")
-    assert result.exit_code == 1
-    assert "planner" in result.output
-    assert "missing" in result.output
-
-
 PERFTEST = """
 |    Stage     | # iterations | 50.0%ile | average | overall |  average |  overall |  average  |  overall  |
 Final:                    10   6974.510 43558.383 43558.383     1469.29    1369.29          23          23

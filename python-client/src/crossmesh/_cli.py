@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -271,13 +272,13 @@ def doctor(
     token: Annotated[str, typer.Option(envvar="CROSSMESH_TOKEN", help="The cluster's token, to ask peers.")] = "",
 ) -> None:
     """Say what an installation has and what it lacks. Exit status 1 if planning or moving bytes cannot work."""
-    from ._doctor import examine
+    from ._doctor import ask, examine
 
-    verdicts = {True: "[green]ok[/]", None: "[yellow]look[/]", False: "[red]missing[/]"}
+    verdicts = {True: "[green]ok[/]", None: "[yellow]look[/]", False: "[red]fails[/]"}
     findings = []
     table = Table(show_header=False)
     with console.status("looking ..."):
-        for found in examine(peer or (), token):
+        for found in itertools.chain(examine(), ask(peer or (), token)):
             findings.append(found)
             table.add_row(verdicts[found.good], found.name, escape(found.text))
     console.print(table)

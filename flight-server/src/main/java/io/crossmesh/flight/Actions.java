@@ -30,7 +30,9 @@ final class Actions {
   static final List<ActionType> PUBLIC =
       List.of(
           new ActionType(HELLO, "Who this agent is: name, epoch, protocol version, transport."),
-          new ActionType(HEALTH, "Whether this agent works, and its clock in Unix seconds: {\"v\":1,\"ok\":true,\"time\":..}."),
+          new ActionType(
+              HEALTH,
+              "Whether this agent works, and its clock in Unix seconds: {\"v\":1,\"ok\":true,\"time\":..}."),
           new ActionType(STATUS, "Peers, channels, traffic, arena and tensors in numbers."),
           new ActionType(RESHARD, "Lay a tensor out anew: tensor, to, layout, timeout."),
           new ActionType(CANCEL, "End a reshard for all hosts: id."),

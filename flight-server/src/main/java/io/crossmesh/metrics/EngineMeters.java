@@ -33,6 +33,10 @@ final class EngineMeters {
         "crossmesh.messages.refused",
         "Messages refused: garbage, strangers, dead steps, duplicates.",
         EngineStatus::droppedMessages);
+    traffic("bulk", "sent", Traffic::bulkBytesSent, Traffic::bulkMessagesSent);
+    traffic("bulk", "received", Traffic::bulkBytesReceived, Traffic::bulkMessagesReceived);
+    traffic("control", "sent", Traffic::controlBytesSent, Traffic::controlMessagesSent);
+    traffic("control", "received", Traffic::controlBytesReceived, Traffic::controlMessagesReceived);
     channels("crossmesh.steps.live", "Steps called and not over.", c -> c.liveSteps());
     channels("crossmesh.receipts.out", "Received sets that processes hold.", c -> c.receiptsOut());
     for (String state : CHANNEL_STATES) {
@@ -67,12 +71,30 @@ final class EngineMeters {
         .register(registry);
   }
 
+  private void traffic(
+      String kind,
+      String direction,
+      ToDoubleFunction<Traffic> bytes,
+      ToDoubleFunction<Traffic> messages) {
+    Tags tags = Tags.of("kind", kind, "direction", direction);
+    FunctionCounter.builder(
+            "crossmesh.bytes", this, self -> bytes.applyAsDouble(self.reading.traffic()))
+        .description("Payload bytes over the transport; bulk is tensor bytes.")
+        .tags(tags)
+        .register(registry);
+    FunctionCounter.builder(
+            "crossmesh.messages", this, self -> messages.applyAsDouble(self.reading.traffic()))
+        .description("Messages over the transport; a bulk message is a chunk.")
+        .tags(tags)
+        .register(registry);
+  }
+
   private void channels(
       String name, String description, ToLongFunction<EngineStatus.Channel> value) {
     gauge(name, description, status -> status.channels().stream().mapToLong(value).sum());
   }
 
-  /** The wire between this host and one other. */
+  /** What goes to one other host; who sent what arrives is not known to every transport. */
   private static final class PeerMeters {
     private volatile EngineStatus.Peer peer;
 
@@ -82,52 +104,15 @@ final class EngineMeters {
           .description("1 while the peer is reached, 0 after it was lost.")
           .tag("peer", host)
           .register(registry);
-      traffic(registry, host, "bulk", "sent", Traffic::bulkBytesSent, Traffic::bulkMessagesSent);
-      traffic(
-          registry,
-          host,
-          "bulk",
-          "received",
-          Traffic::bulkBytesReceived,
-          Traffic::bulkMessagesReceived);
-      traffic(
-          registry,
-          host,
-          "control",
-          "sent",
-          Traffic::controlBytesSent,
-          Traffic::controlMessagesSent);
-      traffic(
-          registry,
-          host,
-          "control",
-          "received",
-          Traffic::controlBytesReceived,
-          Traffic::controlMessagesReceived);
+      FunctionCounter.builder(
+              "crossmesh.peer.bytes.sent", this, self -> self.peer.traffic().bulkBytesSent())
+          .description("Tensor bytes sent to a peer over the transport.")
+          .tag("peer", host)
+          .register(registry);
     }
 
     void take(EngineStatus.Peer taken) {
       peer = taken;
-    }
-
-    private void traffic(
-        MeterRegistry registry,
-        String host,
-        String kind,
-        String direction,
-        ToDoubleFunction<Traffic> bytes,
-        ToDoubleFunction<Traffic> messages) {
-      Tags tags = Tags.of("peer", host, "kind", kind, "direction", direction);
-      FunctionCounter.builder(
-              "crossmesh.bytes", this, self -> bytes.applyAsDouble(self.peer.traffic()))
-          .description("Payload bytes over the transport; bulk messages are chunks.")
-          .tags(tags)
-          .register(registry);
-      FunctionCounter.builder(
-              "crossmesh.messages", this, self -> messages.applyAsDouble(self.peer.traffic()))
-          .description("Messages over the transport; bulk messages are chunks.")
-          .tags(tags)
-          .register(registry);
     }
   }
 }

@@ -1,0 +1,56 @@
+"""`crossmesh doctor`: what it finds on a healthy machine, and what it says of a broken one."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import crossmesh as cm
+from crossmesh import _cli
+from crossmesh._doctor import _shared_memory, _ucx, ask, examine
+
+
+def test_doctor_says_what_is_missing(monkeypatch):
+    monkeypatch.setenv("CROSSMESH_UCX", "none")
+    result = CliRunner().invoke(_cli.app, ["doctor"])
+    assert result.exit_code == 1
+    assert "planner" in result.output
+    assert "fails" in result.output
+    assert "Unset" in result.output
+
+
+@pytest.mark.timeout(120)
+def test_doctor_moves_a_tensor_and_asks_peers():
+    alone = {found.name: found for found in examine()}
+    assert all(found.good for found in alone.values()), alone
+    assert "every byte right" in alone["transfer"].text
+    with cm.LocalCluster(hosts=["a", "b"], arena="32MiB") as cluster:
+        door = cluster.env("b")
+        address, token = door["CROSSMESH_AGENT"], door["CROSSMESH_TOKEN"]
+        well = {found.name: found for found in ask([f"b={address}"], token)}
+        wrong = {found.name: found for found in ask([f"c={address}", f"b={address}"], "not-the-token-of-anything")}
+        other = {found.name: found for found in ask([f"c={address}", "127.0.0.1:1"], token)}
+    assert all(found.good for found in well.values()), well
+    assert "transport at" in well[f"peer b={address}"].text
+    assert {"clock of b", "bandwidth to b"} <= well.keys()
+    assert wrong[f"peer b={address}"].good is False
+    assert "CROSSMESH_TOKEN" in wrong[f"peer b={address}"].text
+    assert "the agent there is 'b'" in other[f"peer c={address}"].text
+    assert other["peer 127.0.0.1:1"].good is False
+
+
+def test_doctor_sees_a_full_shared_memory(monkeypatch):
+    usage = SimpleNamespace(total=64 << 20, used=63 << 20, free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    found = _shared_memory()
+    assert found.good is False
+    assert "--shm-size" in found.text
+
+
+def test_doctor_names_a_library_that_does_not_load(monkeypatch, tmp_path):
+    (tmp_path / "libucp.so.0").write_bytes(b"no library")
+    monkeypatch.setenv("CROSSMESH_UCX", str(tmp_path))
+    found = _ucx()
+    assert found.good is False
+    assert str(tmp_path) in found.text
