@@ -36,6 +36,7 @@ from ._transfer import Transfer
 
 if TYPE_CHECKING:
     from . import jax as jax
+    from . import pipeline as pipeline
 
 __version__ = "0.1.0"
 
@@ -82,8 +83,8 @@ __all__ = [
 
 def __getattr__(name: str) -> _Any:
     # The adapter imports JAX; whoever only plans does not pay for it.
-    if name == "jax":
+    if name in ("jax", "pipeline"):
         import importlib
 
-        return importlib.import_module(".jax", __name__)
+        return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,1 +1,1 @@
-"""Training over pipeline stages: what `crossmesh.pipeline` is made of. Whoever imports it imports JAX."""
+"""Training over pipeline stages: what `crossmesh.pipeline` is made of. JAX is imported where a stage computes."""

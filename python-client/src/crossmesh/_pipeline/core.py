@@ -1,0 +1,148 @@
+"""The stages of one process, and what a step does to them. Shared by the trainer and its single-process reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._agent import TIMEOUT_SECONDS, Agent
+from .._errors import LayoutError
+from .._schedule import Op
+from .graph import Pipeline
+from .links import Links, Wait
+from .runner import Computes, Record, run_ops
+from .stage import LOSS, Stage, TimedStage
+from .timed import TimedPart
+
+
+class Core:
+    """The stages of one process with their boundaries."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        numbers: Sequence[int],
+        *,
+        optimizer: Any,
+        seed: int,
+        split: bool,
+        agent: Agent | None = None,
+        name: str = "",
+        depth: int = 1,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self.pipeline = pipeline
+        self.parts: dict[int, Any] = {}
+        self._tied: Any = None
+        if any(isinstance(pipeline.stages[number], Stage) for number in numbers):
+            self._make_parts(numbers, optimizer, seed, split)
+        for number in numbers:
+            if isinstance(pipeline.stages[number], TimedStage):
+                self.parts[number] = TimedPart(pipeline, number, split=split)
+        self.links = Links(pipeline, numbers, self._place, agent, name, depth, timeout)
+        try:
+            if pipeline.tied:
+                from .tied import TiedParameters
+
+                self._tied = TiedParameters(pipeline, self.parts, agent, name, timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make_parts(self, numbers: Sequence[int], optimizer: Any, seed: int, split: bool) -> None:
+        if optimizer is None:
+            raise ValueError("Stages that compute need optimizer=, for example optax.adam(1e-3).")
+        from .part import Part
+
+        for number in numbers:
+            if isinstance(self.pipeline.stages[number], Stage):
+                self.parts[number] = Part(self.pipeline, number, seed=seed, optimizer=optimizer, split=split)
+                self.parts[number].rehearse()
+
+    def open(self, wait: Wait, timeout: float) -> None:
+        """Wait for all channels, and give tied parameters their one value."""
+        self.links.wait_open(timeout)
+        if self._tied is not None:
+            self._tied.wait_open(timeout)
+            self._tied.share_values(wait)
+
+    def check_batch(self, batch: Mapping[str, Any], microbatches: int) -> None:
+        """Refuse a batch that is not what the pipeline states.
+
+        **Raises:** `LayoutError` naming the value, its shape and the one that is wanted.
+        """
+        for number, part in self.parts.items():
+            if not isinstance(part, TimedPart):
+                for value in self.pipeline.data_of(number):
+                    wanted = (microbatches, *value.spec.shape)
+                    given = batch.get(value.name)
+                    if given is None or tuple(given.shape) != wanted or given.dtype != value.spec.dtype:
+                        raise LayoutError(
+                            f"Stage {part.name!r} takes the data {value.name!r} of shape {wanted} (micro-batches "
+                            f"first) and type {value.spec.dtype}; the batch has "
+                            + ("none." if given is None else f"shape {tuple(given.shape)} and type {given.dtype}.")
+                        )
+
+    def run(
+        self, ops: Sequence[Op], batch: Mapping[str, Any], microbatches: int, ahead: Mapping[int, int], wait: Wait
+    ) -> Record:
+        """The operations of one step; leaves the sums of the gradients. `ahead` as in `Links.begin`."""
+        for part in self.parts.values():
+            part.peak = 0
+        self.links.begin(microbatches, ahead)
+        parts: Mapping[int, Computes] = self.parts
+        return run_ops(ops, parts, self.links, batch, LOSS, wait)
+
+    def sum_tied(self, wait: Wait) -> None:
+        """Sum the gradients of tied parameters over all who hold them."""
+        if self._tied is not None:
+            self._tied.sum_gradients(wait)
+
+    def square_norm(self, microbatches: int) -> float:
+        """The sum of squares of the mean gradients of this process, tied parameters counted once in all processes."""
+        return float(
+            sum(
+                part.square_norm(microbatches, self._tied.counted_elsewhere(number) if self._tied else frozenset())
+                for number, part in self.parts.items()
+                if not isinstance(part, TimedPart)
+            )
+        )
+
+    def update(self, microbatches: int, scale: float) -> None:
+        """Let the optimizer take its step."""
+        for part in self.parts.values():
+            if not isinstance(part, TimedPart):
+                part.update(microbatches, scale)
+
+    def forget(self) -> None:
+        """Drop the gradients of a step that will not be applied."""
+        for part in self.parts.values():
+            if not isinstance(part, TimedPart):
+                part.forget()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of each stage here, by its name."""
+        return {part.name: part.params for part in self.parts.values() if not isinstance(part, TimedPart)}
+
+    def abort(self, reason: str) -> None:
+        """End all channels for all parties."""
+        self.links.abort(reason)
+        if self._tied is not None:
+            self._tied.abort(reason)
+
+    def close(self) -> None:
+        """End this side of all channels. A second call does nothing."""
+        self.links.close()
+        if self._tied is not None:
+            self._tied.close()
+
+    def _place(self, number: int, name: str, value: Any) -> Any:
+        part = self.parts[number]
+        return None if isinstance(part, TimedPart) else part.place_value(name, value)
+
+
+def clip_scale(square_norm: float, clip_norm: float | None) -> float:
+    """What gradients are multiplied with so that their global norm is at most `clip_norm`."""
+    norm = square_norm**0.5
+    return 1.0 if clip_norm is None or norm <= clip_norm else clip_norm / norm

@@ -1,0 +1,219 @@
+"""The computing of one stage: its operations, compiled once each, and what a micro-batch leaves between them.
+
+Importing it imports JAX. Every call waits until what it computes is there, so that its time is its own and what is
+handed to a channel can leave at once; while it waits, other threads of the process run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._mesh import Mesh
+from .._sharding import Sharding
+from ..jax import assemble
+from .graph import Pipeline
+from .layouts import axis_names, jax_mesh, param_layouts, partition, value_layouts
+from .shapes import abstract_params, path_text
+from .stage import LOSS, Stage
+from .whole import Compiled, compile_whole
+
+Arrays = dict[str, Any]
+
+
+class Part:
+    """A stage that computes. `params` and the optimizer's state are its own; gradients sum up from step to step."""
+
+    def __init__(self, pipeline: Pipeline, index: int, *, seed: int, optimizer: Any, split: bool) -> None:
+        stage = pipeline.stages[index]
+        assert isinstance(stage, Stage)
+        self.index = index
+        self.name = stage.name
+        self._stage = stage
+        self.mesh = jax_mesh(stage.mesh)
+        self._named_mesh = Mesh(stage.mesh.shape, axis_names(stage.mesh), devices=stage.mesh.devices)
+        self.layouts = value_layouts(pipeline, index, self.mesh)
+        self._data = pipeline.data_of(index)
+        self._values = pipeline.values
+        self._differentiated = [v.name for v in pipeline.incoming(index) if v.has_gradient]
+        self._graded = [v.name for v in pipeline.outgoing(index) if v.has_gradient and v.name != LOSS]
+        self._takers = {v.name: len(v.consumers) for v in pipeline.outgoing(index)}
+        self._optimizer = optimizer
+        self.param_layouts = param_layouts(stage, self.mesh, abstract_params(stage))
+        # Every stage draws from a key of its own, whichever process it is in.
+        init: Any = jax.jit(stage.init, out_shardings=self.param_layouts)
+        self.params = init(jax.random.fold_in(jax.random.key(seed), index))
+        self.opt_state = self._placed_state(optimizer.init(self.params))
+        self.sums = jax.tree.map(jnp.zeros_like, self.params)
+        made = pipeline.compiled
+        self._ops: Compiled = made.get((index, split)) or made.setdefault((index, split), self._compile(split))
+        key = (index, optimizer)
+        self._update: Callable[..., Any] = made.get(key) or made.setdefault(key, self._compile_update())
+        self._kept: dict[int, Any] = {}
+        self._rest: dict[int, Any] = {}
+        self.peak = 0
+
+    def place(self, batch: Mapping[str, Any], microbatch: int) -> Arrays:
+        """The data of one micro-batch, on the devices."""
+        return {v.name: jax.device_put(batch[v.name][microbatch], self.layouts[v.name]) for v in self._data}
+
+    def place_value(self, name: str, value: Any) -> Any:
+        """An input or a gradient as this stage computes with it."""
+        return put(value, self.layouts[name], self._values[name].spec.shape)
+
+    def forward(self, microbatch: int, inputs: Arrays) -> Arrays:
+        """The outputs of a micro-batch."""
+        outputs, self._kept[microbatch] = self._ops.forward(self.params, *self._sorted(inputs))
+        self.peak = max(self.peak, len(self._kept) + len(self._rest))
+        return dict(_ready(outputs))
+
+    def backward(self, microbatch: int, gradients: Mapping[str, tuple[Any, ...]]) -> Arrays:
+        """The gradients of the inputs, and of the parameters where they are not apart.
+
+        **Arguments:**
+
+        - `gradients`: for each output, what came back from each stage that took it.
+        """
+        cut = self._ops.weight is not None
+        kept = self._kept.pop(microbatch)
+        result, more = self._ops.backward(self.params, kept, dict(gradients), None if cut else self.sums)
+        if cut:
+            self._rest[microbatch] = more
+        else:
+            self.sums = more
+        _ready(result or jax.tree.leaves(more)[:1])
+        return dict(result)
+
+    def weight(self, microbatch: int) -> None:
+        """The gradients of the parameters, where they are apart; else nothing is left to do."""
+        if self._ops.weight is not None:
+            self.sums = self._ops.weight(self._rest.pop(microbatch), self.sums)
+            _ready(jax.tree.leaves(self.sums)[:1])
+
+    def forget(self) -> None:
+        """Drop what the micro-batches of a step that failed have left."""
+        self._kept.clear()
+        self._rest.clear()
+        self.sums = jax.tree.map(jnp.zeros_like, self.sums)
+
+    def square_norm(self, microbatches: int, without: frozenset[str]) -> float:
+        """The sum of squares of the mean gradient, leaving out parameters that another stage counts."""
+        leaves = jax.tree_util.tree_flatten_with_path(self.sums)[0]
+        return float(_squares([leaf for path, leaf in leaves if path_text(path) not in without], microbatches))
+
+    def update(self, microbatches: int, scale: float) -> None:
+        """Apply the optimizer to the mean of the gradients, times `scale`; sums start again from 0."""
+        state = (self.params, self.opt_state, self.sums)
+        self.params, self.opt_state, self.sums = self._update(*state, np.float32(microbatches), np.float32(scale))
+        _ready(jax.tree.leaves(self.params)[:1])
+
+    def parameter(self, path: str) -> Any:
+        """The parameter at a path."""
+        return _leaf(self.params, path)
+
+    def gradient(self, path: str) -> Any:
+        """The sum of its gradients so far."""
+        return _leaf(self.sums, path)
+
+    def parameter_sharding(self, path: str) -> Sharding:
+        """Its layout on the stage's mesh."""
+        leaf, spec = self.parameter(path), _leaf(self.param_layouts, path).spec
+        return Sharding(self._named_mesh, spec).padded(leaf.ndim)
+
+    def placed(self, path: str, value: Any) -> Any:
+        """A value that came from another holder, in the layout of the parameter here."""
+        return put(value, _leaf(self.param_layouts, path), self.parameter(path).shape)
+
+    def set_parameter(self, path: str, value: Any) -> None:
+        """Take another value for a parameter. A copy: what arrives lies in memory that is not this stage's."""
+        self.params = _replaced(self.params, path, jnp.copy(value))
+
+    def set_gradient(self, path: str, terms: list[Any]) -> None:
+        """Take the sum of these, in their order, as the gradient."""
+        total = jnp.copy(terms[0])
+        for term in terms[1:]:
+            total = total + term
+        self.sums = _replaced(self.sums, path, total)
+
+    def rehearse(self) -> None:
+        """Run each operation once on zeros, so that no step has to compile."""
+        ins = (*self._differentiated, *(n for n in self.layouts if n in self._stage.inputs))
+        zeros = {name: self._zeros(name) for name in dict.fromkeys(ins)}
+        outputs = self.forward(-1, zeros)
+        self.backward(-1, {name: (outputs[name],) * self._takers[name] for name in self._graded})
+        self.weight(-1)
+        self.forget()
+        self.peak = 0
+
+    def _zeros(self, name: str) -> Any:
+        spec = self._values[name].spec
+        return jax.device_put(np.zeros(spec.shape, spec.dtype), self.layouts[name])
+
+    def _sorted(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
+        through = {name: inputs[name] for name in self._differentiated}
+        return through, {name: value for name, value in inputs.items() if name not in through}
+
+    def _compile(self, split: bool) -> Compiled:
+        outs = {name: self.layouts[name] for name in self._stage.outputs}
+        graded = [*self._graded, *([LOSS] if LOSS in outs else [])]
+
+        def run(params: Any, through: Arrays, others: Arrays) -> tuple[Arrays, Arrays]:
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+                made = self._stage.fn(params, {**through, **others})
+            made = {name: _constrained(made[name], outs[name]) for name in outs}
+            return {name: made[name] for name in graded}, {n: v for n, v in made.items() if n not in graded}
+
+        del split
+        loss = self._values[LOSS].spec.dtype if LOSS in outs else None
+        grads_in = {name: self.layouts[name] for name in self._differentiated}
+        return compile_whole(run, self._stage.remat, loss, grads_in, self.param_layouts)
+
+    def _placed_state(self, state: Any) -> Any:
+        """Each leaf on the whole mesh: like the parameter it was made from, or replicated."""
+        everywhere = jax.sharding.NamedSharding(self.mesh, partition())
+
+        def place(leaf: Any) -> Any:
+            mine = isinstance(leaf, jax.Array) and isinstance(leaf.sharding, jax.sharding.NamedSharding)
+            return leaf if mine else jax.device_put(leaf, everywhere)
+
+        return jax.tree.map(place, state)
+
+    def _compile_update(self) -> Callable[..., Any]:
+        def update(params: Any, state: Any, sums: Any, count: Any, scale: Any) -> Any:
+            gradient = jax.tree.map(lambda g: (g / count.astype(g.dtype)) * scale.astype(g.dtype), sums)
+            updates, state = self._optimizer.update(gradient, state, params)
+            params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
+            return params, state, jax.tree.map(jnp.zeros_like, sums)
+
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.opt_state)
+        outs = (self.param_layouts, shardings, self.param_layouts)
+        return jax.jit(update, out_shardings=outs, donate_argnums=(0, 1, 2))
+
+
+@jax.jit
+def _squares(totals: list[Any], count: Any) -> Any:
+    means = [total.astype(jnp.float32) / count for total in totals]
+    return sum((jnp.sum(mean * mean) for mean in means), jnp.zeros((), jnp.float32))
+
+
+def put(value: Any, layout: Any, shape: tuple[int, ...]) -> Any:
+    """Tiles by device, or an array in any layout, as an array in this layout."""
+    if isinstance(value, dict):
+        return assemble(value, layout, shape)
+    return jax.device_put(value, layout)
+
+
+def _leaf(tree: Any, path: str) -> Any:
+    return next(leaf for at, leaf in jax.tree_util.tree_flatten_with_path(tree)[0] if path_text(at) == path)
+
+
+def _replaced(tree: Any, path: str, value: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda at, leaf: value if path_text(at) == path else leaf, tree)
+
+
+_ready: Any = jax.block_until_ready
+_constrained: Any = jax.lax.with_sharding_constraint

@@ -1,0 +1,85 @@
+"""Shapes of parameters and values, found by tracing the stages without computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._errors import LayoutError
+from .._spec import TensorSpec
+from .stage import AnyStage, Stage, TimedStage
+
+
+def params_of(stage: AnyStage) -> dict[str, list[Any]]:
+    """Shape and type of each parameter by its path, for example `{"blocks.0.w": [[8, 8], "float32"]}`."""
+    if isinstance(stage, TimedStage):
+        return {}
+    import jax
+
+    leaves, _ = jax.tree_util.tree_flatten_with_path(abstract_params(stage))
+    return {path_text(path): [list(leaf.shape), leaf.dtype.name] for path, leaf in leaves}
+
+
+def path_text(path: Any) -> str:
+    """The path of a leaf as `blocks.0.w`."""
+    import jax
+
+    return str(jax.tree_util.keystr(path, simple=True, separator="."))
+
+
+def abstract_params(stage: Stage) -> Any:
+    """The parameters as `ShapeDtypeStruct`s."""
+    import jax
+
+    try:
+        return jax.eval_shape(lambda: stage.init(jax.random.key(0)))
+    except Exception as error:
+        raise LayoutError(f"Stage {stage.name!r}: init(key) fails: {type(error).__name__}: {error}") from error
+
+
+def shapes_of(stages: Sequence[AnyStage], data: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """Shape and type of every value, of one micro-batch.
+
+    **Raises:** `LayoutError` naming the stage that does not take its inputs, and what they are.
+    """
+    known = dict(data)
+    makers: dict[str, str] = {}
+    for stage in stages:
+        made = dict(stage.outputs) if isinstance(stage, TimedStage) else _outputs(stage, known, makers)
+        if set(made) != set(stage.outputs):
+            raise LayoutError(
+                f"Stage {stage.name!r} returns the values {sorted(made)}, its outputs state {sorted(stage.outputs)}. "
+                "Make them the same."
+            )
+        known.update({name: TensorSpec(spec.shape, spec.dtype) for name, spec in made.items()})
+        makers.update(dict.fromkeys(made, stage.name))
+    return known
+
+
+def _outputs(stage: Stage, known: Mapping[str, TensorSpec], makers: Mapping[str, str]) -> dict[str, Any]:
+    import jax
+
+    inputs = {name: abstract(known[name]) for name in stage.inputs}
+    try:
+        return dict(jax.eval_shape(stage.fn, abstract_params(stage), inputs))
+    except LayoutError:
+        raise
+    except Exception as error:
+        came = ", ".join(
+            f"{name}: {known[name].dtype.name}{list(known[name].shape)} "
+            + (f"made by stage {makers[name]!r}" if name in makers else "given as data")
+            + f", laid out here as {stage.inputs[name]}"
+            for name in stage.inputs
+        )
+        raise LayoutError(
+            f"Stage {stage.name!r} does not take its inputs ({came}): {type(error).__name__}: {error}. "
+            "Correct its function, or what makes the value."
+        ) from error
+
+
+def abstract(spec: TensorSpec) -> Any:
+    """A tensor's shape and type as JAX states them."""
+    import jax
+
+    make: Any = jax.ShapeDtypeStruct
+    return make(spec.shape, spec.dtype)

@@ -1,0 +1,26 @@
+"""Training a model in stages over several processes: stages, a schedule, one step of all.
+
+Needs JAX and an optax optimizer for stages that compute: `pip install "crossmesh[train]"`. They are imported on use.
+"""
+
+from ._pipeline.errors import NonFiniteLoss
+from ._pipeline.graph import Pipeline, Process, Value
+from ._pipeline.single import Single, single
+from ._pipeline.stage import Stage, Tied, TimedStage
+from ._pipeline.stats import StageStats, StepStats
+from ._pipeline.trainer import Trainer
+
+__all__ = [
+    "NonFiniteLoss",
+    "Pipeline",
+    "Process",
+    "Single",
+    "Stage",
+    "StageStats",
+    "StepStats",
+    "Tied",
+    "TimedStage",
+    "Trainer",
+    "Value",
+    "single",
+]

@@ -1,0 +1,138 @@
+"""Small models in stages, and the process that trains stages of them. Run as `python pipeline_toy.py HOST JOB.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+MICROBATCHES = 4
+ROWS = 4
+WIDTH = 8
+
+
+def toy(processes, parts, *, tied=False, skip=False, uneven=False, remat=False):
+    """A regression in `parts` stages on hosts s0, s1 ...; layouts differ on the two sides of each boundary."""
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    import crossmesh as cm
+    import crossmesh.pipeline as pp
+
+    def init(key):
+        a, b = jax.random.split(key)
+        scale = 0.5 / WIDTH**0.5
+        return {"w": scale * jax.random.normal(a, (WIDTH, WIDTH)), "v": [scale * jax.random.normal(b, (WIDTH, WIDTH))]}
+
+    def body(params, x):
+        return x + jnp.tanh(x @ params["w"]) @ params["v"][0]
+
+    stages = []
+    for number in range(parts):
+        first, last = number == 0, number == parts - 1
+
+        def fn(params, inputs, number=number, first=first, last=last):
+            x = body(params, inputs["x"] if first else inputs[f"h{number - 1}"])
+            if last:
+                if skip:
+                    x = x + inputs["long"] * inputs["mask"]
+                return {"loss": jnp.mean((x - inputs["y"]) ** 2)}
+            return {f"h{number}": x, **({"long": 0.5 * x, "mask": x > 0} if skip and first else {})}
+
+        across = P("x", "y") if number % 2 == 0 else P(None, ("y", "x"))
+        inputs = {"x" if first else f"h{number - 1}": P("x") if number % 2 == 0 else P("y", "x")}
+        outputs = {"loss": P()} if last else {f"h{number}": across}
+        if skip and first:
+            outputs |= {"long": P("y"), "mask": P("x")}
+        if last:
+            inputs |= {"y": P("y")} | ({"long": P(None, "x"), "mask": None} if skip else {})
+        mesh = cm.Mesh((2, 2), ("x", "y"), hosts=[f"s{number % processes}"])
+        layout = {"w": P(None, "x"), "v": P("x")}
+        stages.append(
+            pp.Stage(f"part{number}", fn, init, mesh=mesh, inputs=inputs, outputs=outputs, params=layout, remat=remat)
+        )
+    ties = [pp.Tied("part0.w", f"part{parts - 1}.w")] if tied else []
+    shape = jax.ShapeDtypeStruct((ROWS, WIDTH), "float32")
+    return pp.Pipeline(stages, {"x": shape, "y": shape}, ties)
+
+
+def batches(steps, start=0, count=MICROBATCHES):
+    """The data of each step: inputs shifted by one, of the same few examples."""
+    for step in range(start, steps):
+        random = np.random.default_rng(step % 2)
+        x = random.normal(size=(count, ROWS, WIDTH)).astype(np.float32)
+        yield {"x": x, "y": np.roll(x, 1, axis=-1) * 0.5}
+
+
+def optimizer():
+    import optax
+
+    return optax.adamw(1e-2)
+
+
+def flat(params):
+    """Leaves by path, as NumPy arrays."""
+    import jax
+
+    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+_made = {}
+OPTIMIZERS = []
+
+
+def train(agent, host, job):
+    """Trains one case; returns losses and, in an npz, the parameters at the end."""
+    import crossmesh.pipeline as pp
+
+    key = json.dumps([job["processes"], job["parts"], job.get("model", {})])
+    if key not in _made:
+        _made[key] = toy(job["processes"], job["parts"], **job.get("model", {}))
+    pipeline = _made[key]
+    count = job.get("microbatches", MICROBATCHES)
+    stage = next(s.name for s in pipeline.stages if s.mesh.hosts == (host,))
+    options = {"clip_norm": job.get("clip_norm"), "depth": job.get("depth")}
+    with pp.Trainer(
+        pipeline,
+        stage,
+        agent=agent,
+        schedule=job["schedule"],
+        microbatches=count,
+        optimizer=OPTIMIZERS[0],
+        name=job["name"],
+        timeout=30,
+        **options,
+    ) as trainer:
+        stats = [trainer.step(batch) for batch in batches(job["steps"], count=count)]
+        np.savez(Path(job["directory"]) / f"{job['name']}-{host}.npz", **flat(trainer.params))
+    return {
+        "losses": [s.loss for s in stats],
+        "norms": [s.gradient_norm for s in stats],
+        "peak": stats[-1].peak_activations,
+    }
+
+
+def main(host, jobs):
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+    import crossmesh as cm
+
+    OPTIMIZERS.append(optimizer())
+    with cm.connect() as agent:
+        for job in json.loads(Path(jobs).read_text()):
+            if f"s{job['processes'] - 1}" < host:
+                continue
+            try:
+                print(json.dumps({"name": job["name"]} | train(agent, host, job)), flush=True)
+            except Exception as error:  # noqa: BLE001
+                traceback.print_exc()
+                print(json.dumps({"name": job["name"], "error": type(error).__name__, "text": str(error)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
