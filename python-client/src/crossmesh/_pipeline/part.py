@@ -18,7 +18,7 @@ from .._sharding import Sharding
 from ..jax import assemble
 from .graph import Pipeline
 from .layouts import axis_names, jax_mesh, param_layouts, partition, value_layouts
-from .shapes import abstract_params, path_text
+from .shapes import abstract, abstract_params, path_text
 from .stage import LOSS, Stage
 from .whole import Compiled, compile_whole
 
@@ -85,13 +85,13 @@ class Part:
             self._rest[microbatch] = more
         else:
             self.sums = more
-        _ready(result or jax.tree.leaves(more)[:1])
+        _ready(result or jax.tree.leaves(self.sums)[:1])
         return dict(result)
 
     def weight(self, microbatch: int) -> None:
         """The gradients of the parameters, where they are apart; else nothing is left to do."""
         if self._ops.weight is not None:
-            self.sums = self._ops.weight(self._rest.pop(microbatch), self.sums)
+            self.sums = self._ops.weight(self.params, self._rest.pop(microbatch), self.sums)
             _ready(jax.tree.leaves(self.sums)[:1])
 
     def forget(self) -> None:
@@ -167,10 +167,19 @@ class Part:
             made = {name: _constrained(made[name], outs[name]) for name in outs}
             return {name: made[name] for name in graded}, {n: v for n, v in made.items() if n not in graded}
 
-        del split
         loss = self._values[LOSS].spec.dtype if LOSS in outs else None
-        grads_in = {name: self.layouts[name] for name in self._differentiated}
-        return compile_whole(run, self._stage.remat, loss, grads_in, self.param_layouts)
+        remat = self._stage.remat
+        ins = {name: self.layouts[name] for name in self._stage.inputs}
+        if not split:
+            grads_in = {name: ins[name] for name in self._differentiated}
+            return compile_whole(run, loss, grads_in, self.param_layouts, remat=remat)
+        from .backward import Layouts
+        from .cut import compile_cut
+
+        shapes = {name: abstract(self._values[name].spec) for name in ins}
+        return compile_cut(
+            run, self.params, *self._sorted(shapes), Layouts(self.param_layouts, ins, outs), loss, remat=remat
+        )
 
     def _placed_state(self, state: Any) -> Any:
         """Each leaf on the whole mesh: like the parameter it was made from, or replicated."""

@@ -18,15 +18,17 @@ class Compiled(NamedTuple):
     """The operations of a stage.
 
     `forward(params, through, others) -> (outputs, kept)`; `backward(params, kept, gradients, sums) -> (gradients of
-    inputs, sums)`. With `weight`, `backward` takes no sums and gives what `weight(rest, sums) -> sums` needs instead.
+    inputs, sums)`. With `weight`, `backward` gives what `weight(params, rest, sums) -> sums` needs instead of sums.
     """
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     weight: Callable[..., Any] | None
+    uncut: str | None = None
+    """Why the backward is whole though it was asked for in two; `None` if it is not."""
 
 
-def compile_whole(run: Run, remat: bool, loss: Any, grads_in: dict[str, Any], grads_params: Any) -> Compiled:
+def compile_whole(run: Run, loss: Any, grads_in: dict[str, Any], grads_params: Any, *, remat: bool) -> Compiled:
     """The operations with the backward in one piece.
 
     **Arguments:**
