@@ -11,9 +11,10 @@ import numpy as np
 
 from ._errors import LayoutError
 from ._jax_seen import is_abstract
+from ._reshard import reshard
 from ._spec import Leaf
 
-__all__ = ["array"]
+__all__ = ["array", "reshard"]
 
 
 def array(tiles: Mapping[int, np.ndarray[Any, Any]], local_sharding: jax.sharding.NamedSharding) -> jax.Array:
