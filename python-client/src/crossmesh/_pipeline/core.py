@@ -30,6 +30,7 @@ class Core:
         name: str = "",
         depth: int = 1,
         timeout: float = TIMEOUT_SECONDS,
+        planning: Mapping[str, Any] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.parts: dict[int, Any] = {}
@@ -39,7 +40,7 @@ class Core:
         for number in numbers:
             if isinstance(pipeline.stages[number], TimedStage):
                 self.parts[number] = TimedPart(pipeline, number, split=split)
-        self.links = Links(pipeline, numbers, self._place, agent, name, depth, timeout)
+        self.links = Links(pipeline, numbers, self._place, agent, name, depth, timeout, planning)
         try:
             if pipeline.tied:
                 from .tied import TiedParameters

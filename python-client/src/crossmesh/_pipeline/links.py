@@ -56,6 +56,7 @@ class Links:
         name: str = "",
         depth: int = 1,
         timeout: float = TIMEOUT_SECONDS,
+        planning: Mapping[str, Any] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._values = {(a, b): values for a, b, values in pipeline.pairs}
@@ -66,7 +67,7 @@ class Links:
         self.from_after: dict[tuple[int, int], Incoming] = {}
         self._local: dict[tuple[str, int, int, int], Any] = {}
         self._ends: list[Sender | Receiver] = []
-        stated: dict[str, Any] = {"depth": depth, "timeout": timeout}
+        stated: dict[str, Any] = {"depth": depth, "timeout": timeout} | dict(planning or {})
         for producer, consumer, values in pipeline.pairs:
             graded = tuple(value for value in values if value.has_gradient)
             pair = (producer, consumer)

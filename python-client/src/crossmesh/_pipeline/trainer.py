@@ -16,6 +16,7 @@ from .._agent import TIMEOUT_SECONDS, Agent, connect
 from .._errors import CrossmeshError, LayoutError, PeerLost, PlanMismatch, ScheduleError, StepMismatch
 from .._schedule import Op, Schedule
 from .._schedule import schedule as make_schedule
+from .._topology import Topology
 from .core import Core, clip_scale
 from .errors import NonFiniteLoss
 from .gather import Gather
@@ -52,6 +53,7 @@ class Trainer:
     - `timeout`: seconds that a tensor may take, from the moment it is asked for or sent.
     - `start_timeout`: seconds for all processes to start and to compile.
     - `name`: what the channels' names begin with; pipelines that run at the same agents at once have different ones.
+    - `strategy`, `order`, `topology`: how what travels between stages is planned, as in `cm.plan`.
 
     **Raises:**
 
@@ -84,6 +86,9 @@ class Trainer:
         timeout: float = TIMEOUT_SECONDS,
         start_timeout: float = START_SECONDS,
         name: str = "pipeline",
+        strategy: str | None = None,
+        order: str | None = None,
+        topology: Topology | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.process = pipeline.process_of(pipeline.index(stage))
@@ -125,6 +130,7 @@ class Trainer:
                 name=name,
                 depth=min(microbatches, DEPTH_MAX) if depth is None else depth,
                 timeout=timeout,
+                planning={"strategy": strategy, "order": order, "topology": topology},
             )
             self._core.open(self._wait, start_timeout)
             self._gather.post()
