@@ -68,7 +68,7 @@ final class AgentProcess implements AutoCloseable {
     Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path()));
     Metrics metrics = parts.push(new Metrics(config.name(), System::nanoTime));
     ChannelOpener channels =
-        (request, participant) -> metrics.transfers().open(engine::open, request, participant);
+        (request, participant) -> metrics.open(engine::open, request, participant);
     Peers peers =
         parts.push(new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
     PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
@@ -105,6 +105,7 @@ final class AgentProcess implements AutoCloseable {
     info.set(agent);
     watch.start();
     parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
+    Thread.ofPlatform().name("metrics-start").daemon(true).start(metrics::prepare);
   }
 
   private static OptionalInt metricsDoor(

@@ -1,48 +1,48 @@
 package io.crossmesh.metrics;
 
+import io.crossmesh.transfer.ChannelHandle;
+import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.EngineStatus;
-import io.micrometer.core.instrument.Counter;
-import io.micrometer.core.instrument.binder.jvm.JvmGcMetrics;
-import io.micrometer.core.instrument.binder.jvm.JvmMemoryMetrics;
-import io.micrometer.core.instrument.binder.jvm.JvmThreadMetrics;
-import io.micrometer.core.instrument.binder.system.FileDescriptorMetrics;
-import io.micrometer.core.instrument.binder.system.UptimeMetrics;
-import io.micrometer.prometheusmetrics.PrometheusConfig;
-import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.crossmesh.transfer.Participant;
 import java.util.Optional;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.BiFunction;
 import java.util.function.LongSupplier;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
-/** Everything an agent counts. Meters carry the host's name as the label {@code host}. */
+/**
+ * Everything an agent counts. Meters carry the host's name as the label {@code host}.
+ *
+ * <p>The library behind it costs a tenth of the agent's start, so it is woken by whoever needs it
+ * first: {@link #prepare()} beside the start, a channel, or a scrape.
+ */
 public final class Metrics implements AutoCloseable {
-  private final PrometheusMeterRegistry registry =
-      new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
-  private final JvmGcMetrics collections = new JvmGcMetrics();
-  private final TransferMeters transfers;
-  private final Counter refusedAtFlight;
+  private final String host;
+  private final LongSupplier clock;
+  private final LongAdder refusedAtFlight = new LongAdder();
+  private @Nullable Meters meters;
 
   /**
    * @param host the agent's name
    * @param clock nanoseconds
    */
   public Metrics(String host, LongSupplier clock) {
-    registry.config().commonTags("host", host);
-    collections.bindTo(registry);
-    new JvmMemoryMetrics().bindTo(registry);
-    new JvmThreadMetrics().bindTo(registry);
-    new FileDescriptorMetrics().bindTo(registry);
-    new UptimeMetrics().bindTo(registry);
-    transfers = new TransferMeters(registry, clock);
-    refusedAtFlight =
-        Counter.builder("crossmesh.door.refused")
-            .description("Calls turned away for want of the right token.")
-            .tag("door", "flight")
-            .register(registry);
+    this.host = host;
+    this.clock = clock;
   }
 
-  /** Times of steps, and how they end. */
-  public TransferMeters transfers() {
-    return transfers;
+  /** Makes the meters, so that nobody has to wait for them later. */
+  public void prepare() {
+    meters();
+  }
+
+  /** Opens a channel whose steps are timed, and counted by how they end. */
+  public ChannelHandle open(
+      BiFunction<ChannelOpen, Participant, ChannelHandle> engine,
+      ChannelOpen request,
+      Participant participant) {
+    return meters().transfers().open(engine, request, participant);
   }
 
   /** Somebody without the token was turned away at the Flight door. */
@@ -56,34 +56,23 @@ public final class Metrics implements AutoCloseable {
    * @param engine a new reading; empty without a transport
    */
   public Supplier<String> page(Supplier<Optional<EngineStatus>> engine) {
-    return new Page(engine)::text;
+    return () -> meters().page(engine.get());
+  }
+
+  private synchronized Meters meters() {
+    Meters present = meters;
+    if (present == null) {
+      present = new Meters(host, clock, refusedAtFlight);
+      meters = present;
+    }
+    return present;
   }
 
   @Override
-  public void close() {
-    collections.close();
-    registry.close();
-  }
-
-  /** The engine's meters come with its first reading. */
-  private final class Page {
-    private final Supplier<Optional<EngineStatus>> engine;
-    private Optional<EngineMeters> meters = Optional.empty();
-
-    Page(Supplier<Optional<EngineStatus>> engine) {
-      this.engine = engine;
-    }
-
-    synchronized String text() {
-      engine
-          .get()
-          .ifPresent(
-              status -> {
-                EngineMeters present = meters.orElseGet(() -> new EngineMeters(registry, status));
-                present.take(status);
-                meters = Optional.of(present);
-              });
-      return registry.scrape();
+  public synchronized void close() {
+    Meters present = meters;
+    if (present != null) {
+      present.close();
     }
   }
 }

@@ -20,7 +20,7 @@ import java.util.function.LongSupplier;
  * Times the steps of channels from call to answer, as their processes see it, and counts how they
  * end: delivered, received or failed with which code.
  */
-public final class TransferMeters {
+final class TransferMeters {
   private static final Duration[] BUCKETS = {
     Duration.ofNanos(100_000),
     Duration.ofNanos(300_000),
@@ -65,7 +65,7 @@ public final class TransferMeters {
   }
 
   /** Opens a channel whose steps are measured. */
-  public ChannelHandle open(
+  ChannelHandle open(
       BiFunction<ChannelOpen, Participant, ChannelHandle> engine,
       ChannelOpen request,
       Participant participant) {

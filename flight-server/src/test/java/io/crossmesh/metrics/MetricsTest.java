@@ -86,7 +86,7 @@ class MetricsTest {
   @Test
   void failuresAreCountedByTheirCode() {
     FakeChannel engine = new FakeChannel();
-    metrics.transfers().open(engine::open, FakeChannel.request(), engine).send(1, 0);
+    metrics.open(engine::open, FakeChannel.request(), engine).send(1, 0);
     engine.told().onStepFailed(1, Code.PEER_LOST, "host 'b' is gone");
 
     assertThat(engine.failed).containsExactly(1L);
@@ -98,7 +98,7 @@ class MetricsTest {
   @Test
   void aStepIsTimedFromItsCallToItsAnswer() {
     FakeChannel engine = new FakeChannel();
-    var handle = metrics.transfers().open(engine::open, FakeChannel.request(), engine);
+    var handle = metrics.open(engine::open, FakeChannel.request(), engine);
     handle.send(1, 0);
     engine.told().onSent(1, 0);
     engine.told().onDelivered(1);
