@@ -3,6 +3,7 @@
 Needs JAX and an optax optimizer for stages that compute: `pip install "crossmesh[train]"`. They are imported on use.
 """
 
+from ._pipeline.alpa import Layer, StagePlan
 from ._pipeline.errors import NonFiniteLoss
 from ._pipeline.graph import Pipeline, Process, Value
 from ._pipeline.single import Single, single
@@ -11,11 +12,13 @@ from ._pipeline.stats import StageStats, StepStats
 from ._pipeline.trainer import Trainer
 
 __all__ = [
+    "Layer",
     "NonFiniteLoss",
     "Pipeline",
     "Process",
     "Single",
     "Stage",
+    "StagePlan",
     "StageStats",
     "StepStats",
     "Tied",
