@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -97,7 +99,6 @@ def train(agent, host, job):
     pipeline = _made[key]
     count = job.get("microbatches", MICROBATCHES)
     stage = next(s.name for s in pipeline.stages if s.mesh.hosts == (host,))
-    options = {"clip_norm": job.get("clip_norm"), "depth": job.get("depth")}
     with pp.Trainer(
         pipeline,
         stage,
@@ -106,16 +107,50 @@ def train(agent, host, job):
         microbatches=count,
         optimizer=OPTIMIZERS[0],
         name=job["name"],
-        timeout=30,
-        **options,
+        timeout=60,
+        start_timeout=300,
+        clip_norm=job.get("clip_norm"),
+        depth=job.get("depth"),
     ) as trainer:
-        stats = [trainer.step(batch) for batch in batches(job["steps"], count=count)]
+        said = {"first": trainer.resume(job["resume"]) if "resume" in job else 0}
+        losses = []
+        for batch in batches(job["steps"], said["first"], count):
+            if job.get("kill") == [host, trainer.step_number]:
+                die_in_the_second_backward(trainer)
+            if trainer.step_number == job.get("nan") and "refused" not in said:
+                said["refused"] = refusal(trainer, batch)
+            losses.append(trainer.step(batch).loss)
+            if "save" in job and trainer.step_number % 2 == 0:
+                trainer.save(job["save"])
         np.savez(Path(job["directory"]) / f"{job['name']}-{host}.npz", **flat(trainer.params))
-    return {
-        "losses": [s.loss for s in stats],
-        "norms": [s.gradient_norm for s in stats],
-        "peak": stats[-1].peak_activations,
-    }
+        if "trace" in job:
+            trainer.trace(Path(job["directory"]) / f"{job['name']}-{host}.json")
+    return said | {"losses": losses, "schedule": trainer.schedule.name}
+
+
+def refusal(trainer, batch):
+    """What a step says to a batch that makes the loss infinite."""
+    import crossmesh.pipeline as pp
+
+    try:
+        trainer.step({name: value * np.float32("inf") for name, value in batch.items()})
+    except pp.NonFiniteLoss as error:
+        return str(error)
+    return ""
+
+
+def die_in_the_second_backward(trainer):
+    """Ends this process at once in the middle of its next step, saying when."""
+    (part,) = trainer._core.parts.values()
+    backward = part.backward
+
+    def dies(microbatch, gradients):
+        if microbatch == 1:
+            print(json.dumps({"name": "died", "at": time.monotonic()}), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return backward(microbatch, gradients)
+
+    part.backward = dies
 
 
 def main(host, jobs):
@@ -128,10 +163,12 @@ def main(host, jobs):
             if f"s{job['processes'] - 1}" < host:
                 continue
             try:
-                print(json.dumps({"name": job["name"]} | train(agent, host, job)), flush=True)
+                said = train(agent, host, job)
             except Exception as error:  # noqa: BLE001
-                traceback.print_exc()
-                print(json.dumps({"name": job["name"], "error": type(error).__name__, "text": str(error)}), flush=True)
+                said = {"error": type(error).__name__, "text": str(error), "at": time.monotonic()}
+                if "kill" not in job:
+                    traceback.print_exc()
+            print(json.dumps({"name": job["name"]} | said), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -27,9 +28,14 @@ JOBS = [
     *(_job(f"{processes}-{schedule}", processes, schedule) for processes in (2, 3) for schedule in FIXED),
     _job("2-interleaved-1f1b", 2, "interleaved-1f1b", parts=4),
     _job("3-interleaved-1f1b", 3, "interleaved-1f1b", parts=6, microbatches=3),
+    _job("2-adaptive", 2, "adaptive", trace=True),
+    _job("3-adaptive", 3, "adaptive"),
     _job("everything", 3, "eager-1f1b", model={"tied": True, "skip": True}, clip_norm=0.05, depth=1),
     _job("remat", 2, "zb-h1", model={"remat": True}),
+    _job("refused", 2, "1f1b", nan=3),
 ]
+KILLED = _job("killed", 3, "1f1b", kill=["s1", 5])
+RESUMED = _job("resumed", 3, "eager-1f1b")
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +44,33 @@ def cluster():
         yield cluster
 
 
-def start(cluster, host, jobs):
+def start(cluster, host, directory, jobs):
     """A process that runs the jobs in turn."""
-    command = [sys.executable, "-W", "error", toys.__file__, host, str(jobs)]
+    file = directory / f"jobs-{host}-{len(jobs)}.json"
+    file.write_text(json.dumps([job | {"directory": str(directory)} for job in jobs]))
+    command = [sys.executable, "-W", "error", toys.__file__, host, str(file)]
     return subprocess.Popen(command, env=os.environ | cluster.env(host), stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
 def trained(cluster, tmp_path_factory):
-    """What each process of each job said, by the job's name and the host."""
+    """What each process said of each job, by the job's name and the host.
+
+    The processes run all jobs in turn. One of them kills itself in the last but one; another takes its place.
+    """
     directory = tmp_path_factory.mktemp("pipeline")
-    jobs = directory / "jobs.json"
-    jobs.write_text(json.dumps([job | {"directory": str(directory)} for job in JOBS]))
-    processes = {host: start(cluster, host, jobs) for host in HOSTS}
+    saved = str(directory / "saved")
+    jobs = [*JOBS, KILLED | {"save": saved}, RESUMED | {"resume": saved}]
+    processes = {host: start(cluster, host, directory, jobs) for host in HOSTS}
     try:
-        said = {host: process.communicate(timeout=360)[0] for host, process in processes.items()}
+        said = [("s1", processes["s1"].communicate(timeout=300)[0])]
+        assert processes["s1"].returncode == -signal.SIGKILL
+        processes["s1"] = start(cluster, "s1", directory, jobs[-1:])
+        said += [(host, process.communicate(timeout=100)[0]) for host, process in processes.items()]
     finally:
         for process in processes.values():
             process.kill()
-    told = {}
-    for host, lines in said.items():
-        for line in lines.splitlines():
-            told[json.loads(line)["name"], host] = json.loads(line)
+    told = {(json.loads(line)["name"], host): json.loads(line) for host, lines in said for line in lines.splitlines()}
     return directory, told
 
 
@@ -96,3 +107,83 @@ def test_training_over_processes_is_training_in_one(trained, references, job):
     for path, value in params.items():
         np.testing.assert_allclose(got[path], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=path)
     assert losses[-1] < losses[0]
+
+
+def test_a_loss_that_is_not_finite_is_refused_by_all_and_changes_nothing(trained):
+    # That nothing changes is seen above: the losses after it are those of a training without it.
+    _, told = trained
+    for host in HOSTS[:2]:
+        said = told["refused", host]["refused"]
+        assert "loss of step 3" in said
+        assert "'part1'" in said
+
+
+def test_a_process_that_is_killed_in_a_step_is_named_by_all_others_at_once(trained):
+    _, told = trained
+    for host in ("s0", "s2"):
+        said = told["killed", host]
+        assert said["error"] == "PeerLost", said
+        assert "'part1'" in said["text"]
+        assert said["at"] - told["died", "s1"]["at"] < 10
+
+
+def test_after_resuming_training_goes_on_as_if_it_had_not_been_interrupted(trained, references):
+    directory, told = trained
+    losses, params = references(RESUMED)
+    got = {}
+    for host in HOSTS:
+        said = told["resumed", host]
+        assert said["first"] == 4, said
+        assert said["losses"] == pytest.approx(losses[4:], rel=1e-5)
+        with np.load(directory / f"resumed-{host}.npz") as saved:
+            got.update(saved)
+    for path, value in params.items():
+        np.testing.assert_allclose(got[path], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=path)
+
+
+def test_adaptive_has_chosen(trained):
+    directory, told = trained
+    assert {told[f"{n}-adaptive", host]["schedule"] for n in (2, 3) for host in HOSTS[:n]} == {"adaptive"}
+    traces = {(directory / f"2-adaptive-{host}.json").read_text() for host in HOSTS[:2]}
+    assert len(traces) == 1
+
+
+def test_training_in_one_process_is_a_plain_gradient_of_the_composed_stages(references):
+    """The reference itself, held against JAX and optax alone: tied parameters, skips and clipping among it."""
+    import jax
+    import optax
+
+    job = next(job for job in JOBS if job["name"] == "everything")
+    losses, params = references(job)
+    pipeline = toys.toy(3, 3, **job["model"])
+    optimizer = optax.chain(optax.clip_by_global_norm(job["clip_norm"]), toys.optimizer())
+
+    def loss_of(params, batch):
+        values = dict(batch)
+        for part, stage in enumerate(pipeline.stages):
+            mine = params[stage.name] if part < 2 else params[stage.name] | {"w": params["part0"]["w"]}
+            values |= stage.fn(mine, values)
+        return values["loss"]
+
+    key = jax.random.key(0)
+    trained = {stage.name: stage.init(jax.random.fold_in(key, part)) for part, stage in enumerate(pipeline.stages)}
+    del trained["part2"]["w"]
+    state = optimizer.init(trained)
+
+    @jax.jit
+    def step(params, state, batch):
+        def mean(params):
+            return jax.vmap(lambda one: loss_of(params, one))(batch).mean()
+
+        loss, gradient = jax.value_and_grad(mean)(params)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    plain = []
+    for batch in toys.batches(STEPS):
+        trained, state, loss = step(trained, state, batch)
+        plain.append(float(loss))
+    trained["part2"]["w"] = trained["part0"]["w"]
+    assert losses == pytest.approx(plain, rel=1e-5)
+    for path, value in toys.flat(trained).items():
+        np.testing.assert_allclose(params[path], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=path)

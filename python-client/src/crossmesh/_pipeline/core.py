@@ -58,7 +58,6 @@ class Core:
         for number in numbers:
             if isinstance(self.pipeline.stages[number], Stage):
                 self.parts[number] = Part(self.pipeline, number, seed=seed, optimizer=optimizer, split=split)
-                self.parts[number].rehearse()
 
     def open(self, wait: Wait, timeout: float) -> None:
         """Wait for all channels, and give tied parameters their one value."""
@@ -88,8 +87,6 @@ class Core:
         self, ops: Sequence[Op], batch: Mapping[str, Any], microbatches: int, ahead: Mapping[int, int], wait: Wait
     ) -> Record:
         """The operations of one step; leaves the sums of the gradients. `ahead` as in `Links.begin`."""
-        for part in self.parts.values():
-            part.peak = 0
         self.links.begin(microbatches, ahead)
         parts: Mapping[int, Computes] = self.parts
         return run_ops(ops, parts, self.links, batch, LOSS, wait)
@@ -114,6 +111,15 @@ class Core:
         for part in self.parts.values():
             if not isinstance(part, TimedPart):
                 part.update(microbatches, scale)
+
+    def use_split(self, *, split: bool) -> None:
+        """From the next step on the schedule runs weight gradients apart, or does not."""
+        for part in self.parts.values():
+            part.use_split(split=split)
+
+    def saveable(self) -> dict[str, Any]:
+        """The stages that have something to save, by name."""
+        return {part.name: part for part in self.parts.values() if not isinstance(part, TimedPart)}
 
     def forget(self) -> None:
         """Drop the gradients of a step that will not be applied."""

@@ -49,13 +49,18 @@ class Part:
         self.params = init(jax.random.fold_in(jax.random.key(seed), index))
         self.opt_state = self._placed_state(optimizer.init(self.params))
         self.sums = jax.tree.map(jnp.zeros_like, self.params)
-        made = pipeline.compiled
-        self._ops: Compiled = made.get((index, split)) or made.setdefault((index, split), self._compile(split))
+        self._made = made = pipeline.compiled
+        self._ops: Compiled
         key = (index, optimizer)
         self._update: Callable[..., Any] = made.get(key) or made.setdefault(key, self._compile_update())
         self._kept: dict[int, Any] = {}
         self._rest: dict[int, Any] = {}
-        self.peak = 0
+        self.use_split(split=split)
+
+    @property
+    def live(self) -> int:
+        """The micro-batches held now, from their forward to their last gradient."""
+        return len(self._kept) + len(self._rest)
 
     def place(self, batch: Mapping[str, Any], microbatch: int) -> Arrays:
         """The data of one micro-batch, on the devices."""
@@ -68,7 +73,6 @@ class Part:
     def forward(self, microbatch: int, inputs: Arrays) -> Arrays:
         """The outputs of a micro-batch."""
         outputs, self._kept[microbatch] = self._ops.forward(self.params, *self._sorted(inputs))
-        self.peak = max(self.peak, len(self._kept) + len(self._rest))
         return dict(_ready(outputs))
 
     def backward(self, microbatch: int, gradients: Mapping[str, tuple[Any, ...]]) -> Arrays:
@@ -139,7 +143,17 @@ class Part:
             total = total + term
         self.sums = _replaced(self.sums, path, total)
 
-    def rehearse(self) -> None:
+    def use_split(self, *, split: bool) -> None:
+        """Whether weight gradients are an operation of their own. What was compiled before is used again."""
+        key = (self.index, split)
+        new = key not in self._made
+        if new:
+            self._made[key] = self._compile(split=split)
+        self._ops = self._made[key]
+        if new:
+            self._rehearse()
+
+    def _rehearse(self) -> None:
         """Run each operation once on zeros, so that no step has to compile."""
         ins = (*self._differentiated, *(n for n in self.layouts if n in self._stage.inputs))
         zeros = {name: self._zeros(name) for name in dict.fromkeys(ins)}
@@ -147,7 +161,6 @@ class Part:
         self.backward(-1, {name: (outputs[name],) * self._takers[name] for name in self._graded})
         self.weight(-1)
         self.forget()
-        self.peak = 0
 
     def _zeros(self, name: str) -> Any:
         spec = self._values[name].spec
@@ -157,7 +170,7 @@ class Part:
         through = {name: inputs[name] for name in self._differentiated}
         return through, {name: value for name, value in inputs.items() if name not in through}
 
-    def _compile(self, split: bool) -> Compiled:
+    def _compile(self, *, split: bool) -> Compiled:
         outs = {name: self.layouts[name] for name in self._stage.outputs}
         graded = [*self._graded, *([LOSS] if LOSS in outs else [])]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,7 +19,10 @@ class Computes(Protocol):
 
     index: int
     name: str
-    peak: int
+
+    @property
+    def live(self) -> int:
+        """The micro-batches held now, from their forward to their last gradient."""
 
     def place(self, batch: Mapping[str, Any], microbatch: int, /) -> dict[str, Any]:
         """The data of one micro-batch."""
@@ -47,6 +49,7 @@ class Record:
     start: npt.NDArray[np.float64]
     end: npt.NDArray[np.float64]
     losses: list[Any] = field(default_factory=list)
+    peak: int = 0
 
     @classmethod
     def of(cls, ops: Sequence[Op]) -> Record:
@@ -79,6 +82,7 @@ def run_ops(
             record.start[number] = clock()
             outputs = part.forward(microbatch, inputs)
             record.end[number] = clock()
+            record.peak = max(record.peak, sum(held.live for held in parts.values()))
             links.send_outputs(part.index, microbatch, outputs)
             if loss in outputs:
                 record.losses.append(outputs[loss])
@@ -104,24 +108,3 @@ def most_held(ops: Sequence[Op], part: int) -> int:
             held += {"F": 1, "B": -1, "W": 0}[op.kind]
             most = max(most, held)
     return most
-
-
-def patient(failure: Any, poll_seconds: float = 0.2) -> Wait:
-    """A wait that looks, while it waits, whether something else has ended the pipeline.
-
-    **Arguments:**
-
-    - `failure`: raises what ended it, if something did.
-    - `poll_seconds`: how often it looks; what arrives ends the wait at once.
-    """
-
-    def wait(arriving: Future[Any]) -> Any:
-        while True:
-            try:
-                return arriving.result(poll_seconds)
-            except TimeoutError:
-                if arriving.done():
-                    return arriving.result()
-                failure()
-
-    return wait

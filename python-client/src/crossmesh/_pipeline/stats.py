@@ -28,7 +28,7 @@ class StageStats:
     - `exposed`: it waited though what it waited for was made already: the network was not hidden.
     - `bubble`: it waited for others to compute, or had nothing to do.
     - `runner`: between two operations: posting, taking, placing data.
-    - `forward`, `backward`, `weight`: the median of one operation; `nan` if there was none.
+    - `forward`, `backward`, `weight`: the median of one operation; `weight` is `None` if none ran apart.
     - `peak_activations`: the most micro-batches held at once, from forward to the last gradient.
     """
 
@@ -39,7 +39,7 @@ class StageStats:
     runner: float
     forward: float
     backward: float
-    weight: float
+    weight: float | None
     peak_activations: int
 
 
@@ -123,11 +123,18 @@ def channels_into(pipeline: Pipeline, process: int) -> list[Channel]:
     return values + [Channel(b, a, True) for a, b in graded if a in parts and b not in parts]
 
 
+def ends_of(told: Sequence[ProcessTimes]) -> dict[tuple[str, int, int], float]:
+    """When each operation ended, by kind, stage and micro-batch."""
+    return {
+        (op.kind, op.virtual_stage, op.microbatch): float(end)
+        for times in told
+        for op, end in zip(times.ops, times.ended, strict=True)
+    }
+
+
 def made_at(pipeline: Pipeline, told: Sequence[ProcessTimes]) -> list[Times]:
     """For each process, when the last of what each of its operations takes was made by other stages; 0 if nothing."""
-    ends = {
-        (op.kind, op.virtual_stage, op.microbatch): end for p in told for op, end in zip(p.ops, p.ended, strict=True)
-    }
+    ends = ends_of(told)
     before: dict[tuple[str, int], list[int]] = {}
     for producer, consumer, values in pipeline.pairs:
         before.setdefault(("F", consumer), []).append(producer)
@@ -158,7 +165,7 @@ def stage_stats(pipeline: Pipeline, told: Sequence[ProcessTimes]) -> tuple[float
         exposed = float(np.maximum(0.0, times.started - np.maximum(times.reached, ready)).sum())
         between = float((times.reached[1:] - times.ended[:-1]).sum() + times.reached[0] - times.begin)
         kinds = np.array([op.kind for op in times.ops])
-        median = {kind: float(np.median(spans[kinds == kind])) if kind in kinds else float("nan") for kind in "FBW"}
+        median = {kind: float(np.median(spans[kinds == kind])) if kind in kinds else None for kind in "FBW"}
         names = tuple(pipeline.stages[part].name for part in process.parts)
         found.append(
             StageStats(
@@ -167,8 +174,8 @@ def stage_stats(pipeline: Pipeline, told: Sequence[ProcessTimes]) -> tuple[float
                 exposed,
                 makespan - compute - exposed - between,
                 between,
-                median["F"],
-                median["B"],
+                median["F"] or 0.0,
+                median["B"] or 0.0,
                 median["W"],
                 times.peak,
             )
@@ -176,7 +183,7 @@ def stage_stats(pipeline: Pipeline, told: Sequence[ProcessTimes]) -> tuple[float
     return makespan, tuple(found)
 
 
-HEADER = ("step", "loss", "square_norm", "failed", "schedule", "begin", "end", "peak")
+HEADER = ("step", "loss", "square_norm", "schedule", "begin", "end", "peak")
 """What stands at the beginning of each row that a process tells the others after a step."""
 
 

@@ -30,7 +30,11 @@ class TimedPart:
         self._gradients = {v.name: _tiles(pipeline, index, v) for v in pipeline.incoming(index) if v.has_gradient}
         self._has_loss = index == pipeline.loss_part
         self._live: set[int] = set()
-        self.peak = 0
+
+    @property
+    def live(self) -> int:
+        """The micro-batches held now, from their forward to their last gradient."""
+        return len(self._live)
 
     def place(self, _batch: Mapping[str, Any], _microbatch: int) -> dict[str, Any]:
         """Nothing: a wait looks at no data."""
@@ -39,7 +43,6 @@ class TimedPart:
     def forward(self, microbatch: int, _inputs: dict[str, Any]) -> dict[str, Any]:
         """Wait for the time of a forward."""
         self._live.add(microbatch)
-        self.peak = max(self.peak, len(self._live))
         wait_for(self._stage.forward)
         return self._outputs | {LOSS: 0.0} if self._has_loss else self._outputs
 
@@ -57,7 +60,7 @@ class TimedPart:
         if self._split:
             wait_for(self._stage.weight or 0.0)
 
-    def use_split(self, split: bool) -> None:
+    def use_split(self, *, split: bool) -> None:
         """Whether the schedule runs weight gradients apart."""
         self._split = split and self._stage.weight is not None
 

@@ -4,54 +4,61 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from .._agent import TIMEOUT_SECONDS, Agent, connect
-from .._errors import CrossmeshError, LayoutError, PeerLost, PlanMismatch, ScheduleError, StepMismatch
-from .._schedule import Op, Schedule
-from .._schedule import schedule as make_schedule
+from .._agent import Agent, connect
+from .._errors import CrossmeshError, LayoutError, PlanMismatch, StepMismatch
+from .._schedule import Schedule
 from .._topology import Topology
 from .core import Core, clip_scale
 from .errors import NonFiniteLoss
+from .fate import Fate
 from .gather import Gather
 from .graph import Pipeline
 from .hello import compare
 from .links import DEPTH_MAX
-from .runner import Record, most_held, patient
-from .stats import RowLayout, StepStats, stage_stats
+from .runner import Record
+from .running import Memory, Running, Times, first_schedule, measured
+from .stats import ProcessTimes, RowLayout, StepStats, stage_stats
 
 START_SECONDS = 600.0
-CAUSE_SECONDS = 5.0
-"""How long a process that saw something end waits to hear why from the channel that joins all processes."""
+TRANSFER_SECONDS = 300.0
+STEPS_KEPT = 16
+"""Steps whose times a trainer remembers, for the trace and for what it measures."""
+MEASURED_STEPS = 3
+"""Steps that `adaptive` measures, after a first one."""
+RESUMABLE_STEPS = 64
 
 
 class Trainer:
     """One process of a pipeline: holds its stages, runs its operations, exchanges with the others. A context manager.
 
-    Every process makes one with the same arguments but for `stage` and `agent`. Making it compiles the stages, compares
-    what all processes state, and opens the channels.
+    Every process makes one with the same arguments but for `stage` and `agent`. Making it compares what all processes
+    state, compiles the stages, and opens the channels.
 
     **Arguments:**
 
     - `pipeline`: the stages.
     - `stage`: the name of a stage of this process.
     - `agent`: the connection to the agent of this host; by default `cm.connect()`, closed with the trainer.
-    - `schedule`: the name of a schedule of `cm.schedule`, or a `cm.Schedule`.
+    - `schedule`: the name of a schedule of `cm.schedule`, or a `cm.Schedule`. `"adaptive"` measures the first steps
+        and then chooses.
     - `microbatches`: how many a step has.
     - `optimizer`: an optax optimizer; each stage has its own state. What looks at more than one parameter at a time
         (as `optax.clip_by_global_norm`) would see its stage alone: use `clip_norm`.
     - `clip_norm`: the largest global norm of the mean gradients of all stages.
     - `memory`: the most micro-batches that a stage may hold; a number, or a list for the processes.
     - `seed`: of the parameters; stage k draws with `fold_in(key(seed), k)`.
+    - `backward`: `"cut"` runs weight gradients apart where the schedule has them; `"whole"` with the backward always.
     - `depth`: steps of each channel on the wire.
-    - `timeout`: seconds that a tensor may take, from the moment it is asked for or sent.
-    - `start_timeout`: seconds for all processes to start and to compile.
+    - `timeout`: seconds that a tensor may take, from the moment it is asked for or sent: at least a step.
+    - `start_timeout`: seconds for all processes to start and to compile, and from step to step.
     - `name`: what the channels' names begin with; pipelines that run at the same agents at once have different ones.
     - `strategy`, `order`, `topology`: how what travels between stages is planned, as in `cm.plan`.
 
@@ -80,69 +87,67 @@ class Trainer:
         microbatches: int,
         optimizer: Any = None,
         clip_norm: float | None = None,
-        memory: float | Sequence[float] | None = None,
+        memory: Memory = None,
         seed: int = 0,
+        backward: str = "cut",
         depth: int | None = None,
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float = TRANSFER_SECONDS,
         start_timeout: float = START_SECONDS,
         name: str = "pipeline",
         strategy: str | None = None,
         order: str | None = None,
         topology: Topology | None = None,
     ) -> None:
+        if backward not in ("cut", "whole"):
+            raise ValueError(f'backward is "cut" or "whole", got {backward!r}.')
         self.pipeline = pipeline
         self.process = pipeline.process_of(pipeline.index(stage))
-        self._microbatches = microbatches
-        self._clip_norm = clip_norm
-        self._schedule = _schedule(pipeline, schedule, microbatches, memory)
+        self._microbatches, self._clip_norm, self._memory, self._name = microbatches, clip_norm, memory, name
+        self._running = Running.of(pipeline, first_schedule(pipeline, schedule, microbatches, memory))
+        self._adapting = schedule == "adaptive"
         self._rows = RowLayout(pipeline, microbatches)
+        self._told: deque[tuple[int, list[ProcessTimes]]] = deque(maxlen=STEPS_KEPT)
         self._step = 0
         self._error: CrossmeshError | None = None
         self._core: Core | None = None
         self._gather: Gather | None = None
+        self._start_timeout = start_timeout
         self._owned = agent is None
         self._agent = connect() if agent is None else agent
         try:
             self._check_host()
             statements = pipeline.statements | {
-                "the schedule": self._schedule.digest,
-                "seed, clip_norm": f"{seed} {clip_norm}",
+                "the schedule": self._running.schedule.digest,
+                "seed, clip_norm, memory": f"{seed} {clip_norm} {memory} {self._adapting}",
             }
-            mine = pipeline.processes[self.process]
             self._clock = compare(self._agent, name, pipeline.processes, self.process, statements, start_timeout)
-            self._gather = Gather(
-                self._agent,
-                f"{name}/steps",
-                pipeline.processes,
-                self.process,
-                self._rows.width,
-                "float64",
-                start_timeout,
-            )
-            self._wait = patient(self._check_alive)
+            self._gather = self._joined("steps", self._rows.width)
+            self._fate = Fate(pipeline, self._gather)
             self._core = Core(
                 pipeline,
-                mine.parts,
+                pipeline.processes[self.process].parts,
                 optimizer=optimizer,
                 seed=seed,
-                split=self._schedule.split,
+                split=backward == "cut" and self._running.schedule.split,
                 agent=self._agent,
                 name=name,
                 depth=min(microbatches, DEPTH_MAX) if depth is None else depth,
                 timeout=timeout,
                 planning={"strategy": strategy, "order": order, "topology": topology},
             )
-            self._core.open(self._wait, start_timeout)
-            self._gather.post()
+            self._exchange(self._gather, None, 0.0, 0.0)  # all have compiled, or this hears who cannot
+            self._core.open(self._fate.wait, start_timeout)
         except BaseException as error:
-            self._abort(error)
+            cause = self._ended(error)
             self.close()
+            if cause is not error:
+                raise cause from error
             raise
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule that runs."""
-        return self._schedule
+        """The schedule that the next step runs."""
+        return self._running.schedule
 
     @property
     def step_number(self) -> int:
@@ -152,7 +157,7 @@ class Trainer:
     @property
     def params(self) -> dict[str, Any]:
         """The parameters of the stages of this process, by the name of the stage."""
-        return self._running().params
+        return self._alive().params
 
     def step(self, batch: Mapping[str, Any] | None = None) -> StepStats:
         """Train on one batch. All processes call it.
@@ -171,47 +176,101 @@ class Trainer:
         with the reason of a process that failed, `TransferTimeout`; after these the trainer is over: make another one
         and `resume`.
         """
-        core, gather = self._running(), self._gather
+        core, running, gather = self._alive(), self._running, self._gather
         assert gather is not None
         core.check_batch(batch or {}, self._microbatches)
         begin = time.perf_counter()
         try:
-            lists = [self._schedule.stage(number) for number in range(len(self.pipeline.processes))]
-            record = core.run(
-                lists[self.process], batch or {}, self._microbatches, _ahead(self.pipeline, lists), self._wait
-            )
-            core.sum_tied(self._wait)
+            gather.post()
+            ops = running.lists[self.process]
+            record = core.run(ops, batch or {}, self._microbatches, running.ahead, self._fate.wait)
+            core.sum_tied(self._fate.wait)
             square = 0.0 if self._clip_norm is None else core.square_norm(self._microbatches)
             rows = self._exchange(gather, record, begin, square)
-            gather.post()
             headers = [self._rows.header(row) for row in rows]
             self._compare(headers)
             loss = sum(header["loss"] for header in headers)
-            if not math.isfinite(loss):
-                core.forget()
-                raise NonFiniteLoss(
-                    f"The loss of step {self._step} is {loss}, made by stage "
-                    f"{self.pipeline.stages[self.pipeline.loss_part].name!r}. The parameters are as before the step: "
-                    "lower the learning rate, look at the batch, or resume from the last save."
-                )
+            self._check_finite(core, loss)
             square = sum(header["square_norm"] for header in headers)
             core.update(self._microbatches, clip_scale(square, self._clip_norm))
+            told = self._rows.read(rows, running.lists)
+            self._told.append((self._step, told))
+            self._step += 1
+            self._adapt(gather)
         except NonFiniteLoss:
             raise
         except BaseException as error:
-            raise self._ended(error) from error
-        makespan, stages = stage_stats(self.pipeline, self._rows.read(rows, lists))
-        self._step += 1
-        return StepStats(
-            self._step - 1,
-            loss,
-            time.perf_counter() - begin,
-            makespan,
-            None if self._clip_norm is None else square**0.5,
-            self._schedule.name,
-            stages,
-            self.process,
-        )
+            cause = self._ended(error)
+            if cause is not error:
+                raise cause from error
+            raise
+        makespan, stages = stage_stats(self.pipeline, told)
+        norm = None if self._clip_norm is None else square**0.5
+        seconds = time.perf_counter() - begin
+        name = running.schedule.name
+        return StepStats(self._step - 1, loss, seconds, makespan, norm, name, stages, self.process)
+
+    def times(self) -> Times:
+        """What operations and transfers took in the last steps that ran the schedule of the last one.
+
+        **Raises:** `ValueError` before the first step.
+        """
+        if not self._told:
+            raise ValueError("Nothing has been measured. Call step first.")
+        last = [times.ops for times in self._told[-1][1]]
+        same = [told for _, told in self._told if [times.ops for times in told] == last]
+        return measured(self.pipeline, same[1:] or same)
+
+    def trace(self, path: str | Path) -> None:
+        """Write the last steps of all processes, up to 16, for Perfetto or chrome://tracing, on one clock.
+
+        Every process can write it, and all write the same.
+        """
+        from .trace import write_trace
+
+        write_trace(Path(path), self.pipeline, list(self._told))
+
+    def save(self, directory: str | Path, *, keep: int = 2) -> None:
+        """Write parameters, the optimizer's state and the number of steps. All processes call it after the same step.
+
+        **Arguments:**
+
+        - `directory`: a folder on this host or on a disk that all share; each process writes the files of its stages.
+        - `keep`: the saves that stay, 2 or more: the last one of a process that dies while it saves is not whole.
+
+        **Raises:** `OSError` if it cannot be written.
+        """
+        from .saving import drop_old, save_parts
+
+        if keep < 2:
+            raise ValueError(f"keep is 2 or more, so that one save is whole while the next is written; got {keep}.")
+        parts, digests = self._alive().saveable(), self._digests()
+        save_parts(Path(directory), self._step, parts, digests)
+        drop_old(Path(directory), list(parts), keep)
+
+    def resume(self, directory: str | Path) -> int:
+        """Go on from the last save that all processes have. All processes call it.
+
+        **Returns:** the number of steps that were made: the number of the next one.
+
+        **Raises:** `FileNotFoundError` on every process if there is none; `LayoutError` if it is of another pipeline.
+        """
+        from .saving import load_parts, saved_steps
+
+        core = self._alive()
+        parts = core.saveable()
+        have = saved_steps(Path(directory), list(parts))[-RESUMABLE_STEPS:]
+        row = np.full(RESUMABLE_STEPS, -1, np.int64)
+        row[: len(have)] = have
+        with self._joined("resume", RESUMABLE_STEPS, "int64") as joined:
+            told = joined.exchange(row)
+            common = set.intersection(*(set(row.tolist()) for row in told)) - {-1}
+            if not common:
+                raise FileNotFoundError(f"No step was saved by all processes in {directory}. This one has {have}.")
+            load_parts(Path(directory), max(common), parts, self._digests())
+            joined.exchange(row)
+        self._step = max(common)
+        return self._step
 
     def close(self) -> None:
         """End this process's part of the pipeline. A second call does nothing."""
@@ -227,15 +286,24 @@ class Trainer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        # All processes raise it, from the same rows: who aborts could be ahead of one that has not read them.
+        if error is not None and not isinstance(error, NonFiniteLoss):
             self._abort(error)
         self.close()
 
-    def _running(self) -> Core:
+    def _alive(self) -> Core:
         if self._error is not None:
             raise type(self._error)(str(self._error))
         assert self._core is not None
         return self._core
+
+    def _joined(self, what: str, width: int, dtype: str = "float64") -> Gather:
+        processes = self.pipeline.processes
+        return Gather(self._agent, f"{self._name}/{what}", processes, self.process, width, dtype, self._start_timeout)
+
+    def _digests(self) -> dict[str, str]:
+        statements = self.pipeline.statements
+        return {stage.name: statements[f"stage {stage.name!r}"] for stage in self.pipeline.stages}
 
     def _check_host(self) -> None:
         mine = self.pipeline.processes[self.process]
@@ -245,65 +313,60 @@ class Trainer:
                 f"process is connected to the agent of {self._agent.name!r}. Start it there, or name another stage."
             )
 
-    def _exchange(self, gather: Gather, record: Record, begin: float, square: float) -> Any:
-        core = self._running()
-        losses = [float(np.asarray(loss)) for loss in record.losses]
-        shift = self._clock
+    def _check_finite(self, core: Core, loss: float) -> None:
+        if not math.isfinite(loss):
+            core.forget()
+            maker = self.pipeline.stages[self.pipeline.loss_part].name
+            raise NonFiniteLoss(
+                f"The loss of step {self._step} is {loss}, made by stage {maker!r}. The parameters are as before the "
+                "step: lower the learning rate, look at the batch, or resume from the last save."
+            )
+
+    def _exchange(self, gather: Gather, record: Record | None, begin: float, square: float) -> Any:
+        """Tell all processes what this one knows of the step, and hear the same of them."""
+        core = self._alive()
+        losses = [] if record is None else [float(np.asarray(loss)) for loss in record.losses]
         header = {
             "step": self._step,
             "loss": sum(losses) / len(losses) if losses else 0.0,
             "square_norm": square,
-            "failed": 0.0,
-            "schedule": int(self._schedule.digest[:12], 16),
-            "begin": begin + shift,
-            "end": time.perf_counter() + shift,
-            "peak": max(part.peak for part in core.parts.values()),
+            "schedule": int(self._running.schedule.digest[:12], 16),
+            "begin": begin + self._clock,
+            "end": time.perf_counter() + self._clock,
+            "peak": 0 if record is None else record.peak,
         }
-        times = [column + shift for column in (record.reached, record.start, record.end)]
-        arrivals = [np.array(channel.arrivals) + shift for channel in core.links.incoming]
-        row = gather.row[0]
-        self._rows.write(row, {key: float(value) for key, value in header.items()}, times, arrivals)
-        return gather.rows(self._wait(gather.send(row)))
+        times = [] if record is None else [t + self._clock for t in (record.reached, record.start, record.end)]
+        arrivals = [] if record is None else [np.array(c.arrivals) + self._clock for c in core.links.incoming]
+        self._rows.write(gather.row[0], header, times, arrivals)
+        return gather.rows(self._fate.wait(gather.send(gather.row[0])))
 
     def _compare(self, headers: Sequence[Mapping[str, float]]) -> None:
         for number, header in enumerate(headers):
             if header["step"] != self._step:
                 raise StepMismatch(f"Process {number} is at step {header['step']:.0f}, this one at {self._step}.")
             if header["schedule"] != headers[0]["schedule"]:
-                raise PlanMismatch(
-                    f"Process {number} runs another schedule than process 0. Use one version of crossmesh."
-                )
+                raise PlanMismatch(f"Process {number} runs another schedule than process 0. Use one crossmesh version.")
 
-    def _check_alive(self) -> None:
-        """Raise what ended the pipeline for all, if something did."""
-        if self._gather is not None:
-            waiting = self._gather.post()
-            if waiting.done() and waiting.exception() is not None:
-                waiting.result()
+    def _adapt(self, gather: Gather) -> None:
+        """After the measured steps: every process chooses from the times that all have told, and all compare."""
+        if not self._adapting or len(self._told) <= MEASURED_STEPS:
+            return
+        self._adapting = False
+        processes, virtual = len(self.pipeline.processes), self.pipeline.virtual
+        chosen = self.times().choose(processes, self._microbatches, virtual, self._memory)
+        self._running = Running.of(self.pipeline, chosen)
+        self._compare([self._rows.header(row) for row in self._exchange(gather, None, 0.0, 0.0)])
+        self._alive().use_split(split=chosen.split)
 
     def _ended(self, error: BaseException) -> BaseException:
         """The cause of an error, which ends this process's part and, with the reason, that of all others."""
-        cause = error
-        if isinstance(error, CrossmeshError) and self._gather is not None:
-            with suppress(TimeoutError, CrossmeshError):
-                heard = _failure_of(self._gather.post(), CAUSE_SECONDS)
-                if isinstance(heard, CrossmeshError):
-                    cause = heard
-        if isinstance(cause, PeerLost):
-            cause = PeerLost(self._naming(str(cause)))
-        self._error = cause if isinstance(cause, CrossmeshError) else CrossmeshError(f"{type(cause).__name__}: {cause}")
-        self._abort(cause)
-        return cause
-
-    def _naming(self, text: str) -> str:
-        """The text of a loss with the stages of the host that it names."""
-        gone = [
-            f"stage {self.pipeline.stages[part].name!r}"
-            for process in self.pipeline.processes
-            if f"'{process.host}'" in text
-            for part in process.parts
-        ]
-        return f"{', '.join(gone)}: {text} Start it again and resume from the last save." if gone else text
+        if self._error is None:
+            cause = self._fate.cause(error) if self._gather is not None else error
+            text = f"{type(cause).__name__}: {cause}"
+            self._error = cause if isinstance(cause, CrossmeshError) else CrossmeshError(text)
+            self._abort(cause)
+            return cause
+        return error
 
     def _abort(self, error: BaseException) -> None:
         names = [self.pipeline.stages[part].name for part in self.pipeline.processes[self.process].parts]
@@ -311,33 +374,3 @@ class Trainer:
         for end in (self._core, self._gather):
             if end is not None:
                 end.abort(reason)
-
-
-def _failure_of(waiting: Future[Any], seconds: float) -> BaseException | None:
-    return waiting.exception(seconds)
-
-
-def _schedule(
-    pipeline: Pipeline, wanted: str | Schedule, microbatches: int, memory: float | Sequence[float] | None
-) -> Schedule:
-    """The schedule that is asked for, of the pipeline's processes and parts."""
-    if isinstance(wanted, Schedule):
-        made = wanted
-    else:
-        virtual = None if pipeline.virtual == 1 and wanted != "interleaved-1f1b" else pipeline.virtual
-        made = make_schedule(
-            wanted, stages=len(pipeline.processes), microbatches=microbatches, virtual=virtual, memory=memory
-        )
-    shape = (made.stages, made.virtual, made.microbatches)
-    if shape != (len(pipeline.processes), pipeline.virtual, microbatches) or made.inference:
-        raise ScheduleError(
-            f"{made!r} is for {made.stages} processes of {made.virtual} stages and {made.microbatches} micro-batches; "
-            f"the pipeline has {len(pipeline.processes)} of {pipeline.virtual}, and a step {microbatches}. Training "
-            "needs backwards too."
-        )
-    return made
-
-
-def _ahead(pipeline: Pipeline, lists: Sequence[Sequence[Op]]) -> dict[int, int]:
-    parts = range(len(pipeline.stages))
-    return {part: most_held(lists[pipeline.process_of(part)], part) for part in parts}

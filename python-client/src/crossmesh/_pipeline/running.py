@@ -1,0 +1,150 @@
+"""The schedule that a trainer runs: the lists of all processes, and how it is chosen from measured times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._errors import ScheduleError
+from .._schedule import Op, Schedule
+from .._schedule import schedule as make_schedule
+from .._simulation import Simulation, simulate
+from .graph import Pipeline
+from .runner import most_held
+from .stats import Channel, ProcessTimes, channels_into, ends_of
+
+Memory = float | Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A schedule with the operations of each process, and for each stage the most micro-batches that it holds."""
+
+    schedule: Schedule
+    lists: tuple[tuple[Op, ...], ...]
+    ahead: dict[int, int]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, schedule: Schedule) -> Running:
+        """The lists of a schedule that fits the pipeline."""
+        lists = tuple(schedule.stage(number) for number in range(len(pipeline.processes)))
+        parts = range(len(pipeline.stages))
+        return cls(schedule, lists, {part: most_held(lists[pipeline.process_of(part)], part) for part in parts})
+
+
+def first_schedule(pipeline: Pipeline, wanted: str | Schedule, microbatches: int, memory: Memory) -> Schedule:
+    """The schedule that is asked for; of `adaptive` the one that measures.
+
+    **Raises:** `ScheduleError` if it is not of the pipeline's shape, or needs more than `memory`.
+    """
+    if isinstance(wanted, Schedule):
+        return _fitting(pipeline, wanted, microbatches)
+    if wanted != "adaptive":
+        return _fitting(pipeline, _named(pipeline, wanted, microbatches, memory), microbatches)
+    if pipeline.virtual > 1:
+        return _named(pipeline, "interleaved-1f1b", microbatches, memory)
+    try:
+        return _named(pipeline, "zb-h1", microbatches, memory)
+    except ScheduleError:
+        return _named(pipeline, "1f1b", microbatches, memory)
+
+
+def _named(pipeline: Pipeline, name: str, microbatches: int, memory: Memory) -> Schedule:
+    virtual = pipeline.virtual if name == "interleaved-1f1b" or pipeline.virtual > 1 else None
+    return make_schedule(
+        name, stages=len(pipeline.processes), microbatches=microbatches, virtual=virtual, memory=memory
+    )
+
+
+def _fitting(pipeline: Pipeline, made: Schedule, microbatches: int) -> Schedule:
+    shape = (made.stages, made.virtual, made.microbatches)
+    if shape != (len(pipeline.processes), pipeline.virtual, microbatches) or made.inference:
+        raise ScheduleError(
+            f"{made!r} is for {made.stages} processes of {made.virtual} stages and {made.microbatches} micro-batches; "
+            f"the pipeline has {len(pipeline.processes)} of {pipeline.virtual}, and a step {microbatches}. Training "
+            "needs backwards too."
+        )
+    return made
+
+
+@dataclass(frozen=True)
+class Times:
+    """What operations and transfers took, as `cm.simulate` and `cm.schedule("adaptive")` take it; in seconds.
+
+    **Attributes:**
+
+    - `forward`, `backward`, `weight`: of a micro-batch, for each stage; `weight` is `None` where the schedule did not
+        run weight gradients apart.
+    - `transfer`: (forward, backward), one way, for each boundary between processes that follow each other; with
+        virtual stages one more, from the last to the first.
+    """
+
+    forward: list[float]
+    backward: list[float]
+    weight: list[float] | None
+    transfer: list[tuple[float, float]]
+
+    def simulate(self, schedule: Schedule, **options: Any) -> Simulation:
+        """What the simulator says of a schedule with these times; `options` as in `cm.simulate`."""
+        return simulate(schedule, **self._stated(), **options)
+
+    def choose(self, processes: int, microbatches: int, virtual: int, memory: Memory) -> Schedule:
+        """The schedule that `adaptive` finds for these times."""
+        shape: dict[str, Any] = {"stages": processes, "microbatches": microbatches, "virtual": virtual}
+        return make_schedule("adaptive", **shape, memory=memory, **self._stated())
+
+    def _stated(self) -> dict[str, Any]:
+        transfer = self.transfer or 0.0
+        return {"forward": self.forward, "backward": self.backward, "weight": self.weight, "transfer": transfer}
+
+
+TRANSFER_PERCENTILE = 25
+"""A transfer's own time, without what waited before it on the link."""
+
+
+def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Times:
+    """The times of steps that all ran the same schedule: medians over their micro-batches.
+
+    Every process finds the same from what all of them told.
+    """
+    spans: dict[tuple[str, int], list[float]] = {}
+    ways: dict[tuple[int, bool], list[float]] = {}
+    for told in steps:
+        ends = ends_of(told)
+        for times in told:
+            for op, start, end in zip(times.ops, times.started.tolist(), times.ended.tolist(), strict=True):
+                spans.setdefault((op.kind, op.virtual_stage), []).append(end - start)
+        for process, times in enumerate(told):
+            for channel, arrivals in zip(channels_into(pipeline, process), times.arrivals, strict=True):
+                boundary = _boundary(pipeline, channel)
+                kind = "B" if channel.back else "F"
+                if boundary is not None:
+                    ways.setdefault((boundary, channel.back), []).extend(
+                        max(0.0, at - ends[kind, channel.source, number]) for number, at in enumerate(arrivals.tolist())
+                    )
+    parts = range(len(pipeline.stages))
+    apart = all(("W", part) in spans for part in parts)
+    count = len(pipeline.processes) - (pipeline.virtual == 1)
+    return Times(
+        [_middle(spans["F", part]) for part in parts],
+        [_middle(spans["B", part]) for part in parts],
+        [_middle(spans["W", part]) for part in parts] if apart else None,
+        [(_way(ways.get((number, False))), _way(ways.get((number, True)))) for number in range(count)],
+    )
+
+
+def _boundary(pipeline: Pipeline, channel: Channel) -> int | None:
+    """The boundary that a channel crosses; `None` for one that skips stages, which the simulator does not know."""
+    first, second = sorted((channel.source, channel.target))
+    return pipeline.process_of(first) if second == first + 1 else None
+
+
+def _middle(seconds: Sequence[float]) -> float:
+    return round(float(np.median(seconds)), 7)
+
+
+def _way(seconds: Sequence[float] | None) -> float:
+    return round(float(np.percentile(seconds, TRANSFER_PERCENTILE)), 7) if seconds else 0.0
