@@ -1,6 +1,5 @@
 package io.crossmesh.transfer;
 
-import io.crossmesh.Code;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
@@ -204,19 +203,7 @@ final class SinkSteps {
       node.drop();
       return Transport.Landing.DISCARD;
     }
-    Transport.Landing landing =
-        upstream.get(move.previous()).land(step, set, step.incoming(move), header.chunk);
-    if (landing == null) {
-      channel.failStep(
-          header.step,
-          new Failure(
-              Code.INTERNAL,
-              "Host '%s' sent more chunks at once than its window allows; run the same version of crossmesh on every host."
-                  .formatted(peer.host())),
-          true);
-      return Transport.Landing.DISCARD;
-    }
-    return landing;
+    return upstream.get(move.previous()).land(step, set, step.incoming(move), header.chunk);
   }
 
   /** A chunk of the network is there. */

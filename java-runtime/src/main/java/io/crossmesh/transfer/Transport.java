@@ -94,8 +94,28 @@ public interface Transport extends AutoCloseable {
     /** Takes the payload and throws it away; transports need not ask it for memory. */
     Landing DISCARD = new DiscardLanding();
 
+    /**
+     * Whether a payload that waits at its sender may be fetched now; asked once, before {@link
+     * #segment()}. If not, it goes on waiting there, in its sender's window.
+     *
+     * @param fetch run once, by the owner thread, when it may; unless it has failed before
+     */
+    default boolean ready(Runnable fetch) {
+      return true;
+    }
+
     /** Native memory of exactly the payload's size. Not asked of {@link #DISCARD}. */
     MemorySegment segment();
+
+    /**
+     * The payload has come with its header. Called instead of all others but {@link #bulk()}.
+     *
+     * @param payload valid only during the call
+     */
+    default void arrived(MemorySegment payload) {
+      segment().copyFrom(payload);
+      landed();
+    }
 
     /** Whether it counts as tensor bytes. */
     boolean bulk();

@@ -7,22 +7,25 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chunks of a channel that come from one host. The sender's window bounds those that land by
- * rendezvous, and an eager one has landed before the next is announced; so a window of scratch
- * buffers is enough for slices that must be unpacked.
+ * Chunks of a channel that come from one host. Those that must be unpacked land in scratch memory,
+ * of which there is one window. More can be announced at once: over several network cards the
+ * announcement of a chunk overtakes bytes of earlier ones, which their sender counts as sent. What
+ * finds no scratch is left at its sender until some is free, and takes its place in the window
+ * there; so the memory stays bounded and nothing is lost.
  */
 final class Upstream {
   private final Channel channel;
   private final SinkSteps sink;
   private final int peer;
-  private final ArrayDeque<ChunkLanding> direct = new ArrayDeque<>();
-  private final ArrayDeque<ChunkLanding> packed = new ArrayDeque<>();
+  private final ArrayDeque<ChunkLanding> idle = new ArrayDeque<>();
+  private final ArrayDeque<ChunkLanding> waiting = new ArrayDeque<>();
+  private final ArrayDeque<Scratch> free;
 
   Upstream(Channel channel, SinkSteps sink, int peer, List<Scratch> scratch) {
     this.channel = channel;
     this.sink = sink;
     this.peer = peer;
-    scratch.forEach(buffer -> packed.push(new ChunkLanding(buffer)));
+    this.free = new ArrayDeque<>(scratch);
   }
 
   /** Number of the peer that may send these chunks. */
@@ -30,39 +33,32 @@ final class Upstream {
     return peer;
   }
 
-  /** Where a chunk lands; nothing when the peer has more in flight than its window. */
-  Transport.@Nullable Landing land(SinkStep step, LandingSet set, InMove in, int chunk) {
-    TilePlace place = in.move().target();
-    ChunkLanding landing;
-    if (place.contiguous()) {
-      landing = direct.isEmpty() ? new ChunkLanding(null) : direct.pop();
-    } else if (packed.isEmpty()) {
-      return null;
-    } else {
-      landing = packed.pop();
-    }
+  /** Where a chunk lands. */
+  Transport.Landing land(SinkStep step, LandingSet set, InMove in, int chunk) {
+    ChunkLanding landing = idle.isEmpty() ? new ChunkLanding() : idle.pop();
     landing.begin(step, set, in, chunk);
     return landing;
   }
 
+  /** Gives scratch memory to the chunk that waits for it longest, or keeps it for the next. */
+  private void give(Scratch scratch) {
+    ChunkLanding first = waiting.poll();
+    if (first == null) {
+      free.push(scratch);
+    } else {
+      first.fetch(scratch);
+    }
+  }
+
   private final class ChunkLanding implements Transport.Landing {
-    private final @Nullable Scratch scratch;
-    private MemorySegment memory = MemorySegment.NULL;
+    private @Nullable Scratch scratch;
+    private @Nullable Runnable fetch;
     private @Nullable SinkStep step;
     private @Nullable LandingSet set;
     private @Nullable InMove in;
     private int chunk;
 
-    ChunkLanding(@Nullable Scratch scratch) {
-      this.scratch = scratch;
-    }
-
     void begin(SinkStep ofStep, LandingSet into, InMove ofMove, int index) {
-      HostMove move = ofMove.move();
-      memory =
-          scratch == null
-              ? into.memory().chunk(move, move.target(), index)
-              : scratch.of(move.chunkLength(index));
       step = ofStep;
       set = into;
       in = ofMove;
@@ -71,16 +67,32 @@ final class Upstream {
       channel.pin();
     }
 
-    private void release() {
-      step = null;
-      set = null;
-      in = null;
-      (scratch == null ? direct : packed).push(this);
+    @Override
+    public boolean ready(Runnable whenFree) {
+      if (move().target().contiguous()) {
+        return true;
+      }
+      scratch = free.poll();
+      if (scratch == null) {
+        fetch = whenFree;
+        waiting.add(this);
+      }
+      return scratch != null;
+    }
+
+    void fetch(Scratch given) {
+      Runnable present = Objects.requireNonNull(fetch);
+      scratch = given;
+      fetch = null;
+      present.run();
     }
 
     @Override
     public MemorySegment segment() {
-      return memory;
+      Scratch packed = scratch;
+      return packed == null
+          ? into().memory().chunk(move(), move().target(), chunk)
+          : packed.of(move().chunkLength(chunk));
     }
 
     @Override
@@ -89,17 +101,36 @@ final class Upstream {
     }
 
     @Override
+    public void arrived(MemorySegment payload) {
+      if (move().target().contiguous()) {
+        segment().copyFrom(payload);
+      } else {
+        unpack(payload);
+      }
+      end();
+    }
+
+    @Override
     public void landed() {
+      if (scratch != null) {
+        unpack(segment());
+      }
+      end();
+    }
+
+    private void unpack(MemorySegment packed) {
+      if (!Objects.requireNonNull(step).over()) {
+        into().memory().unpack(move(), move().target(), chunk, packed);
+      }
+    }
+
+    private void end() {
       SinkStep ofStep = Objects.requireNonNull(step);
-      LandingSet into = Objects.requireNonNull(set);
+      LandingSet into = into();
       InMove ofMove = Objects.requireNonNull(in);
       int index = chunk;
-      HostMove move = ofMove.move();
-      if (scratch != null && !ofStep.over()) {
-        into.memory().unpack(move, move.target(), index, memory);
-      }
       release();
-      channel.countReceived(move.chunkLength(index));
+      channel.countReceived(ofMove.move().chunkLength(index));
       sink.landed(ofStep, into, ofMove, index);
       channel.unpin();
     }
@@ -107,10 +138,34 @@ final class Upstream {
     @Override
     public void failed(String reason) {
       SinkStep ofStep = Objects.requireNonNull(step);
-      LandingSet into = Objects.requireNonNull(set);
+      LandingSet into = into();
       release();
       sink.lost(ofStep, into, reason);
       channel.unpin();
+    }
+
+    private void release() {
+      Scratch was = scratch;
+      if (fetch != null) {
+        waiting.remove(this);
+      }
+      scratch = null;
+      fetch = null;
+      step = null;
+      set = null;
+      in = null;
+      idle.push(this);
+      if (was != null) {
+        give(was);
+      }
+    }
+
+    private HostMove move() {
+      return Objects.requireNonNull(in).move();
+    }
+
+    private LandingSet into() {
+      return Objects.requireNonNull(set);
     }
   }
 }

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class LateChunksTest {
   /** Messages are quick, payloads land up to 5 ms later, and none is copied at once. */
   private static final SimNetwork.Weather SLOW_PAYLOADS =
-      new SimNetwork.Weather(20_000, 0, 5_000_000);
+      new SimNetwork.Weather(20_000, 0, 0, 5_000_000);
 
   @TempDir Path directory;
 

@@ -35,7 +35,7 @@ class RingTest {
 
   @BeforeEach
   void open() {
-    SimNetwork.Weather weather = new SimNetwork.Weather(1000, 0, 1000);
+    SimNetwork.Weather weather = new SimNetwork.Weather(1000, 0, 0, 1000);
     quad = new Quad(directory, 1 << 16, Cases.options(64, 4), new Random(1), weather);
     a = open("a", Side.SRC, SRC, 0);
     c = open("c", Side.DST, DST, 0);

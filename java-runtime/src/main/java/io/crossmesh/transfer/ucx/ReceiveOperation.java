@@ -6,30 +6,52 @@ import org.jspecify.annotations.Nullable;
 import org.openucx.jucx.UcxCallback;
 import org.openucx.jucx.ucp.UcpRequest;
 
-/** One payload on its way by rendezvous; its end is told exactly once. */
-final class ReceiveOperation extends UcxCallback {
+/**
+ * One payload that waits at its sender and comes when its landing has memory for it; its end is
+ * told exactly once.
+ */
+final class ReceiveOperation extends UcxCallback implements Runnable {
   private final Receiver receiver;
   private final Landing landing;
   private final Inbound inbound;
+  private final long handle;
+  private final long bytes;
 
   /** Held so that the memory stays mapped while UCX writes into it. */
-  private final MemorySegment segment;
+  private @Nullable MemorySegment segment;
 
   private boolean ended;
 
-  ReceiveOperation(Receiver receiver, Landing landing, MemorySegment segment, Inbound inbound) {
+  ReceiveOperation(Receiver receiver, Landing landing, Arrival arrival, Inbound inbound) {
     this.receiver = receiver;
     this.landing = landing;
-    this.segment = segment;
     this.inbound = inbound;
+    this.handle = arrival.handle();
+    this.bytes = arrival.bytes();
   }
 
   Inbound inbound() {
     return inbound;
   }
 
-  MemorySegment segment() {
-    return segment;
+  long bytes() {
+    return bytes;
+  }
+
+  /** Has the payload fetched. */
+  @Override
+  public void run() {
+    if (ended) {
+      return;
+    }
+    MemorySegment place = landing.segment();
+    segment = place;
+    try {
+      UcxWorker ucx = receiver.worker();
+      ucx.worker.recvAmDataNonBlocking(handle, place.address(), bytes, this, ucx.hostMemory);
+    } catch (RuntimeException e) {
+      end(String.valueOf(e.getMessage()));
+    }
   }
 
   @Override
@@ -45,6 +67,9 @@ final class ReceiveOperation extends UcxCallback {
   void end(@Nullable String reason) {
     if (!ended) {
       ended = true;
+      if (segment == null) {
+        receiver.release(handle);
+      }
       receiver.ended(this, landing, reason);
     }
   }

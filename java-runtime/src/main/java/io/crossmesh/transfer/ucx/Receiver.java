@@ -197,22 +197,22 @@ final class Receiver {
       fetch(inbound, landing, arrival);
       return Fate.FETCHED;
     }
-    MemorySegment.copy(arrival.payload(), 0, landing.segment(), 0, bytes);
     counters.received(landing.bulk(), bytes);
-    landing.landed();
+    landing.arrived(arrival.payload());
     return Fate.DROPPED;
   }
 
   private void fetch(Inbound inbound, Landing landing, Arrival arrival) {
-    ReceiveOperation receive = new ReceiveOperation(this, landing, landing.segment(), inbound);
+    ReceiveOperation receive = new ReceiveOperation(this, landing, arrival, inbound);
     inFlight.add(receive);
     inbound.landing++;
-    try {
-      ucx.worker.recvAmDataNonBlocking(
-          arrival.handle(), receive.segment().address(), arrival.bytes(), receive, ucx.hostMemory);
-    } catch (RuntimeException e) {
-      receive.end(String.valueOf(e.getMessage()));
+    if (landing.ready(receive)) {
+      receive.run();
     }
+  }
+
+  UcxWorker worker() {
+    return ucx;
   }
 
   void ended(ReceiveOperation receive, Landing landing, @Nullable String failure) {
@@ -223,7 +223,7 @@ final class Receiver {
     }
     try {
       if (failure == null) {
-        counters.received(landing.bulk(), receive.segment().byteSize());
+        counters.received(landing.bulk(), receive.bytes());
         landing.landed();
       } else {
         landing.failed(failure);
@@ -245,7 +245,11 @@ final class Receiver {
   /** Tells the sender of a payload that is kept there that it will not be fetched. */
   private void release(Arrival arrival) {
     if (arrival.rendezvous()) {
-      ucx.worker.amDataRelease(arrival.handle());
+      release(arrival.handle());
     }
+  }
+
+  void release(long handle) {
+    ucx.worker.amDataRelease(handle);
   }
 }

@@ -56,6 +56,7 @@ public final class Scenario {
         new SimNetwork.Weather(
             1 + dice.nextInt(300_000),
             dice.nextInt(3) / 2.0,
+            dice.nextInt(3) / 2.0,
             1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000));
     this.pauseNanos = 1 + dice.nextInt(storm ? 3_000_000 : 300_000);
     this.mishapOneIn = 10 + dice.nextInt(90);

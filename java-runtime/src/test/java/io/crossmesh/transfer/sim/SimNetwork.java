@@ -12,9 +12,17 @@ import org.jspecify.annotations.Nullable;
  * of the dice.
  */
 public final class SimNetwork {
-  /** How messages travel. */
-  public record Weather(long delayNanosMax, double eagerShare, long landNanosMax) {
-    public static final Weather FAIR = new Weather(100_000, 0.5, 200_000);
+  /**
+   * How messages travel.
+   *
+   * @param eagerShare of the payloads that come with their announcement
+   * @param bufferedShare of the others that leave into the network's buffers when they are asked
+   *     for, as over several rails: they are sent before they have landed, and what is announced
+   *     next overtakes them
+   */
+  public record Weather(
+      long delayNanosMax, double eagerShare, double bufferedShare, long landNanosMax) {
+    public static final Weather FAIR = new Weather(100_000, 0.5, 0, 200_000);
   }
 
   private final SimClock clock;
@@ -53,6 +61,10 @@ public final class SimNetwork {
 
   long landing() {
     return 1 + dice.nextLong(weather.landNanosMax);
+  }
+
+  boolean buffered() {
+    return weather.bufferedShare > 0 && dice.nextDouble() < weather.bufferedShare;
   }
 
   boolean eager() {

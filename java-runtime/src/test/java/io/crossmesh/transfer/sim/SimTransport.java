@@ -205,6 +205,7 @@ public final class SimTransport implements Transport {
     return to.copyFrom(from).asSlice(0, from.byteSize());
   }
 
+  @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
   private void announce(Flight flight, MemorySegment head, MemorySegment bytes, boolean eager) {
     if (flight.from.dead) {
       return;
@@ -215,25 +216,41 @@ public final class SimTransport implements Transport {
       counters.received(false, 0);
       end(flight, eager);
     } else if (eager) {
-      land(flight, bytes);
+      if (place != Landing.DISCARD) {
+        counters.received(place.bulk(), bytes.byteSize());
+        place.arrived(bytes);
+      }
     } else {
       landing.add(flight);
-      at(
-          network.now() + network.landing(),
-          () -> {
-            if (flight.landed) {
-              return;
-            }
-            if (flight.from.dead || flight.ended) {
-              landing.remove(flight);
-              flight.landed = true;
-              flight.landing.failed("the sender has given up");
-            } else {
-              land(flight, bytes);
+      if (place == Landing.DISCARD || place.ready(() -> fetch(flight, bytes))) {
+        fetch(flight, bytes);
+      }
+    }
+  }
+
+  private void fetch(Flight flight, MemorySegment bytes) {
+    boolean buffered = network.buffered() && !flight.from.dead && !flight.ended;
+    MemorySegment data = buffered ? copy(bytes) : bytes;
+    if (buffered) {
+      end(flight, false);
+    }
+    at(
+        network.now() + network.landing(),
+        () -> {
+          if (flight.landed) {
+            return;
+          }
+          if (!buffered && (flight.from.dead || flight.ended)) {
+            landing.remove(flight);
+            flight.landed = true;
+            flight.landing.failed("the sender has given up");
+          } else {
+            land(flight, data);
+            if (!buffered) {
               end(flight, false);
             }
-          });
-    }
+          }
+        });
   }
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
