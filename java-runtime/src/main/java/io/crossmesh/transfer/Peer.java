@@ -101,6 +101,17 @@ final class Peer {
     }
 
     @Override
+    public boolean ready(Runnable fetch) {
+      return true;
+    }
+
+    @Override
+    public void arrived(MemorySegment payload) {
+      segment().copyFrom(payload);
+      landed();
+    }
+
+    @Override
     public MemorySegment segment() {
       return payload;
     }

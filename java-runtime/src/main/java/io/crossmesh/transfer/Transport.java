@@ -100,9 +100,7 @@ public interface Transport extends AutoCloseable {
      *
      * @param fetch run once, by the owner thread, when it may; unless it has failed before
      */
-    default boolean ready(Runnable fetch) {
-      return true;
-    }
+    boolean ready(Runnable fetch);
 
     /** Native memory of exactly the payload's size. Not asked of {@link #DISCARD}. */
     MemorySegment segment();
@@ -112,10 +110,7 @@ public interface Transport extends AutoCloseable {
      *
      * @param payload valid only during the call
      */
-    default void arrived(MemorySegment payload) {
-      segment().copyFrom(payload);
-      landed();
-    }
+    void arrived(MemorySegment payload);
 
     /** Whether it counts as tensor bytes. */
     boolean bulk();

@@ -33,8 +33,7 @@ class RailsTest {
   @ParameterizedTest(name = "seed {0}")
   @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
   void announcementsThatOvertakePayloadsWaitForScratchMemory(long seed) {
-    try (Quad quad =
-        new Quad(directory, 1 << 16, Cases.options(64, 4), new Random(seed), RAILS)) {
+    try (Quad quad = new Quad(directory, 1 << 16, Cases.options(64, 4), new Random(seed), RAILS)) {
       List<SimProcess> all = new ArrayList<>();
       for (String host : List.of("a", "b", "c", "d")) {
         String layout = Quad.SRC.hosts().contains(host) ? "S0 S1" : "S0 R";

@@ -194,21 +194,22 @@ final class Receiver {
       return Fate.DROPPED;
     }
     if (arrival.rendezvous()) {
-      fetch(inbound, landing, arrival);
-      return Fate.FETCHED;
+      return fetch(inbound, landing, arrival);
     }
     counters.received(landing.bulk(), bytes);
     landing.arrived(arrival.payload());
     return Fate.DROPPED;
   }
 
-  private void fetch(Inbound inbound, Landing landing, Arrival arrival) {
+  private Fate fetch(Inbound inbound, Landing landing, Arrival arrival) {
     ReceiveOperation receive = new ReceiveOperation(this, landing, arrival, inbound);
     inFlight.add(receive);
     inbound.landing++;
-    if (landing.ready(receive)) {
-      receive.run();
+    if (!landing.ready(receive)) {
+      return Fate.KEPT;
     }
+    receive.run();
+    return Fate.FETCHED;
   }
 
   UcxWorker worker() {

@@ -225,6 +225,17 @@ final class LinkBenchmark {
       }
 
       @Override
+      public boolean ready(Runnable fetch) {
+        return true;
+      }
+
+      @Override
+      public void arrived(MemorySegment payload) {
+        segment().copyFrom(payload);
+        landed();
+      }
+
+      @Override
       public MemorySegment segment() {
         return segment;
       }

@@ -31,6 +31,8 @@ final class OwnerNode implements Handler, AutoCloseable {
   private final ConcurrentLinkedQueue<Runnable> tasks = new ConcurrentLinkedQueue<>();
   private final Thread thread;
   private final Arena arena = Arena.ofShared();
+  private final List<Runnable> held = new ArrayList<>();
+  private boolean holding;
   private final Map<Long, Long> lastSequences = new HashMap<>();
   private final Map<Long, Heard> heard = new HashMap<>();
   private final Map<Integer, String> lost = new HashMap<>();
@@ -225,6 +227,31 @@ final class OwnerNode implements Handler, AutoCloseable {
     }
   }
 
+  /** From now on payloads that wait at their sender are left there. */
+  synchronized void hold() {
+    holding = true;
+  }
+
+  /** How many are left there. */
+  synchronized int held() {
+    return held.size();
+  }
+
+  /** Has them fetched. */
+  void fetchHeld() throws Exception {
+    call(
+        () -> {
+          List<Runnable> all;
+          synchronized (this) {
+            holding = false;
+            all = List.copyOf(held);
+            held.clear();
+          }
+          all.forEach(Runnable::run);
+          return all.size();
+        });
+  }
+
   @Override
   public Landing onMessage(MemorySegment header, long payloadBytes) {
     long sender = Pattern.sender(header);
@@ -259,6 +286,23 @@ final class OwnerNode implements Handler, AutoCloseable {
       synchronized (OwnerNode.this) {
         landing++;
       }
+    }
+
+    @Override
+    public boolean ready(Runnable fetch) {
+      synchronized (OwnerNode.this) {
+        if (holding) {
+          held.add(fetch);
+          OwnerNode.this.notifyAll();
+        }
+        return !holding;
+      }
+    }
+
+    @Override
+    public void arrived(MemorySegment payload) {
+      segment().copyFrom(payload);
+      landed();
     }
 
     @Override

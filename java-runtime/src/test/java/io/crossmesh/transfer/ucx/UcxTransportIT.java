@@ -117,6 +117,29 @@ final class UcxTransportIT {
     }
   }
 
+  @Test
+  void whatHasNoMemoryYetWaitsAtItsSender() throws Exception {
+    try (OwnerNode a = new OwnerNode(1);
+        OwnerNode b = new OwnerNode(2)) {
+      a.connect(20, b.transport.address());
+      b.hold();
+      OwnerNode.Flood flood = a.send(20, 20, MIB, 4, false);
+      b.await("a window of announcements", 20_000, () -> b.held() == 4);
+      assertThat(flood.result).isNotDone();
+      assertThat(b.heard(1).messages()).isZero();
+      b.fetchHeld();
+      assertThat(flood.result.get(20, TimeUnit.SECONDS)).isZero();
+      b.await("all messages", 20_000, () -> b.heard(1).messages() == 20);
+      b.hold();
+      OwnerNode.Flood never = a.send(20, 2, MIB, 4, false);
+      b.await("the announcements", 20_000, () -> b.held() == 2);
+      a.disconnect(20);
+      assertThat(never.result.get(20, TimeUnit.SECONDS)).isNotNull();
+      assertThat(a.errors()).isEmpty();
+      assertThat(b.errors()).isEmpty();
+    }
+  }
+
   @ParameterizedTest
   @ValueSource(longs = {0, 100, 1 << 20})
   void aPeerThatClosesAfterItsLastSendLosesNothing(long bytes) throws Exception {
