@@ -6,6 +6,7 @@ Needs JAX and an optax optimizer for stages that compute: `pip install "crossmes
 from ._pipeline.alpa import Layer, StagePlan
 from ._pipeline.errors import NonFiniteLoss
 from ._pipeline.graph import Pipeline, Process, Value
+from ._pipeline.progress import Progress
 from ._pipeline.running import Times
 from ._pipeline.single import Single, single
 from ._pipeline.stage import Stage, Tied, TimedStage
@@ -17,6 +18,7 @@ __all__ = [
     "NonFiniteLoss",
     "Pipeline",
     "Process",
+    "Progress",
     "Single",
     "Stage",
     "StagePlan",

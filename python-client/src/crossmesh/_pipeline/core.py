@@ -40,7 +40,7 @@ class Core:
         for number in numbers:
             if isinstance(pipeline.stages[number], TimedStage):
                 self.parts[number] = TimedPart(pipeline, number, split=split)
-        self.links = Links(pipeline, numbers, self._place, agent, name, depth, timeout, planning)
+        self.links = Links(pipeline, numbers, self._place, self._export, agent, name, depth, timeout, planning)
         try:
             if pipeline.tied:
                 from .tied import TiedParameters
@@ -143,6 +143,10 @@ class Core:
         self.links.close()
         if self._tied is not None:
             self._tied.close()
+
+    def _export(self, number: int, value: Any) -> Any:
+        part = self.parts[number]
+        return value if isinstance(part, TimedPart) else part.export(value)
 
     def _place(self, number: int, name: str, value: Any) -> Any:
         part = self.parts[number]

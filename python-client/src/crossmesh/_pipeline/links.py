@@ -52,6 +52,7 @@ class Links:
         pipeline: Pipeline,
         parts: Sequence[int],
         place: Place,
+        export: Callable[[int, Any], Any],
         agent: Agent | None = None,
         name: str = "",
         depth: int = 1,
@@ -60,7 +61,7 @@ class Links:
     ) -> None:
         self._pipeline = pipeline
         self._values = {(a, b): values for a, b, values in pipeline.pairs}
-        self._place = place
+        self._place, self._export = place, export
         self._activations: dict[tuple[int, int], Sender | None] = {}
         self._gradients: dict[tuple[int, int], Sender | None] = {}
         self.from_before: dict[tuple[int, int], Incoming] = {}
@@ -185,7 +186,7 @@ class Links:
         self, sender: Sender | None, part: int, to: int, microbatch: int, values: Mapping[str, Any], names: list[str]
     ) -> None:
         if sender is not None:
-            sender.send({name: values[name] for name in names})
+            sender.send({name: self._export(part, values[name]) for name in names})
             return
         for name in names:
             self._local[(name, to, part, microbatch)] = self._place(to, name, values[name])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._mesh import Mesh
+from .._sender import AT_ONCE_BYTES_MAX
 from .._sharding import Sharding
 from ..jax import assemble
 from .graph import Pipeline
@@ -35,6 +36,7 @@ class Part:
         self.name = stage.name
         self._stage = stage
         self.mesh = jax_mesh(stage.mesh)
+        self._devices = {device: index for index, device in enumerate(self.mesh.devices.flat)}
         self._named_mesh = Mesh(stage.mesh.shape, axis_names(stage.mesh), devices=stage.mesh.devices)
         self.layouts = value_layouts(pipeline, index, self.mesh)
         self._data = pipeline.data_of(index)
@@ -69,6 +71,16 @@ class Part:
     def place_value(self, name: str, value: Any) -> Any:
         """An input or a gradient as this stage computes with it."""
         return put(value, self.layouts[name], self._values[name].spec.shape)
+
+    def export(self, value: Any) -> Any:
+        """An output or a gradient as it is sent: what is small as tiles, which a channel copies at once.
+
+        An array of JAX is read on a thread of the channel, since it may not be computed yet. Here it is, and waking a
+        thread takes longer than copying a little.
+        """
+        if value.nbytes > AT_ONCE_BYTES_MAX:
+            return value
+        return {self._devices[shard.device]: np.asarray(shard.data) for shard in value.addressable_shards}
 
     def forward(self, microbatch: int, inputs: Arrays) -> Arrays:
         """The outputs of a micro-batch."""

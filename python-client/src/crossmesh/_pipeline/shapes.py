@@ -52,7 +52,9 @@ def shapes_of(stages: Sequence[AnyStage], data: Mapping[str, TensorSpec]) -> dic
                 "Make them the same."
             )
         known.update({name: TensorSpec(spec.shape, spec.dtype) for name, spec in made.items()})
-        makers.update(dict.fromkeys(made, stage.name))
+        for name, stated in stage.outputs.items():
+            layout = stated.sharding if isinstance(stage, TimedStage) else stated
+            makers[name] = f"stage {stage.name!r}, laid out there as {layout}"
     return known
 
 
@@ -67,7 +69,7 @@ def _outputs(stage: Stage, known: Mapping[str, TensorSpec], makers: Mapping[str,
     except Exception as error:
         came = ", ".join(
             f"{name}: {known[name].dtype.name}{list(known[name].shape)} "
-            + (f"made by stage {makers[name]!r}" if name in makers else "given as data")
+            + (f"made by {makers[name]}" if name in makers else "given as data")
             + f", laid out here as {stage.inputs[name]}"
             for name in stage.inputs
         )

@@ -12,8 +12,8 @@ from .._arena import aligned
 from .graph import Pipeline, Value
 from .stage import LOSS, TimedStage
 
-SPIN_SECONDS = 0.0002
-"""What a wait does not sleep but spins: how late the kernel may wake a sleeper."""
+SPIN_SECONDS = 0.0001
+"""What a wait does not sleep but looks at the clock: how late the kernel may wake a sleeper."""
 
 
 class TimedPart:
@@ -71,7 +71,7 @@ def wait_for(seconds: float) -> None:
     if seconds > SPIN_SECONDS:
         time.sleep(seconds - SPIN_SECONDS)
     while time.perf_counter() < end:
-        pass
+        time.sleep(0)  # lets the threads run that move bytes
 
 
 def _tiles(pipeline: Pipeline, part: int, value: Value) -> dict[int, np.ndarray[Any, Any]]:

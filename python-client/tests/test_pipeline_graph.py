@@ -1,0 +1,137 @@
+"""What a pipeline refuses when it is made, naming stage and value; and what it finds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import crossmesh as cm
+import crossmesh.pipeline as pp
+
+X = jax.ShapeDtypeStruct((4, 8), "float32")
+
+
+def mesh(host, shape=(2, 2)):
+    return cm.Mesh(shape, ("x", "y")[: len(shape)], hosts=[host])
+
+
+def stage(name, host, takes, makes, fn=None, **more):
+    """A stage that adds what it takes and gives it under all names."""
+
+    def add(params, inputs):
+        total = sum(inputs.values()) + params["b"]
+        return {value: total.mean() if value == "loss" else total for value in makes}
+
+    inputs = {value: P("x") for value in takes}
+    outputs = {value: P() if value == "loss" else P("x", "y") for value in makes}
+    stated = {"mesh": mesh(host), "inputs": inputs, "outputs": outputs} | more
+    return pp.Stage(name, fn or add, lambda key: {"b": jnp.zeros(8)}, **stated)
+
+
+def three(**more):
+    return [
+        stage("first", "a", ["x"], ["h", "long"]),
+        stage("middle", "b", ["h"], ["g"], **more),
+        stage("last", "c", ["g", "long"], ["loss"]),
+    ]
+
+
+def test_a_graph_with_a_skip():
+    pipeline = pp.Pipeline(three(), {"x": X})
+    assert [(a, b, [v.name for v in values]) for a, b, values in pipeline.pairs] == [
+        (0, 1, ["h"]),
+        (0, 2, ["long"]),
+        (1, 2, ["g"]),
+    ]
+    assert pipeline.loss_part == 2
+    assert pipeline.values["g"].spec == cm.TensorSpec((4, 8), "float32")
+    assert [process.parts for process in pipeline.processes] == [(0,), (1,), (2,)]
+
+
+def test_stages_on_the_same_devices_share_a_process():
+    stages = [stage("s0", "a", ["x"], ["h0"]), stage("s1", "b", ["h0"], ["h1"])]
+    stages += [stage("s2", "a", ["h1"], ["h2"]), stage("s3", "b", ["h2"], ["loss"])]
+    pipeline = pp.Pipeline(stages, {"x": X})
+    assert [process.parts for process in pipeline.processes] == [(0, 2), (1, 3)]
+    assert pipeline.virtual == 2
+    with pytest.raises(ValueError, match="k % 2"):
+        pp.Pipeline([*stages[:3], stage("s3", "a", ["h2"], ["loss"])], {"x": X})
+
+
+def test_the_digest_is_of_what_is_stated():
+    same = [pp.Pipeline(three(), {"x": X}) for _ in range(2)]
+    assert same[0].digest == same[1].digest
+    for other in (
+        pp.Pipeline(three(inputs={"h": P("y")}), {"x": X}),
+        pp.Pipeline(three(remat=True), {"x": X}),
+        pp.Pipeline(three(), {"x": X}, [pp.Tied("first.b", "last.b")]),
+    ):
+        assert other.digest != same[0].digest
+        assert sum(same[0].statements[key] != digest for key, digest in other.statements.items()) == 1
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([stage("a", "a", ["x", "g"], ["h"]), stage("b", "b", ["h"], ["g", "loss"])], ["cycle", "a > b > a"]),
+        ([stage("a", "a", ["x", "h"], ["h", "loss"])], ["'a'", "'h'", "cycle"]),
+        ([stage("a", "a", ["h"], ["loss"]), stage("b", "b", ["x"], ["h"])], ["'a'", "'b'", "'h'", "later"]),
+        ([stage("a", "a", ["x"], ["h"]), stage("b", "b", ["h", "k"], ["loss"])], ["'k'", "'b'", "microbatch"]),
+        ([stage("a", "a", ["x"], ["h"]), stage("b", "b", ["h"], ["h", "loss"])], ["'b'", "'h'"]),
+        ([stage("a", "a", ["x"], ["h", "k"]), stage("b", "b", ["h"], ["loss"])], ["'k'", "'a'", "No stage takes"]),
+        ([stage("a", "a", ["x"], ["h"]), stage("b", "b", ["h"], [])], ["loss"]),
+        ([stage("a", "a", ["x"], ["h"]), stage("a", "b", ["h"], ["loss"])], ["distinct"]),
+        ([], ["at least one"]),
+    ],
+)
+def test_graphs_that_are_none(stages, words):
+    with pytest.raises(ValueError, match="(?s).*".join(words[:1])) as caught:
+        pp.Pipeline(stages, {"x": X})
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"inputs": {"h": "S0 R S1"}}, ["'middle'", "'h'", "3 dimensions"]),
+        ({"mesh": mesh("b", (3, 1))}, ["'middle'", "'h'", "uneven", "'S0 R'", "'first'"]),
+        ({"outputs": {"g": P("z")}}, ["'middle'", "'g'", "'z'"]),
+        ({"mesh": cm.Mesh((2, 2), ("x", "y"), hosts=["b", "d"])}, ["'middle'", "one host"]),
+        (
+            {"fn": lambda params, inputs: {"g": inputs["h"] @ jnp.zeros((4, 8))}},
+            ["'middle'", "float32[4, 8]", "'first'", "P('x', 'y')", "P('x',)"],
+        ),
+        ({"fn": lambda params, inputs: {"k": inputs["h"]}}, ["'middle'", "['k']", "['g']"]),
+    ],
+)
+def test_layouts_and_shapes_that_do_not_fit(change, words):
+    with pytest.raises(cm.LayoutError) as caught:
+        pp.Pipeline(three(**change), {"x": X})
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_parameters_that_cannot_be_tied():
+    with pytest.raises(ValueError, match="no parameter 'c'"):
+        pp.Pipeline(three(), {"x": X}, [pp.Tied("first.b", "last.c")])
+    with pytest.raises(ValueError, match="no stage 'end'"):
+        pp.Pipeline(three(), {"x": X}, [pp.Tied("first.b", "end.b")])
+    with pytest.raises(ValueError, match="two or more"):
+        pp.Tied("first.b")
+
+
+def test_a_batch_that_is_not_what_was_stated():
+    import optax
+
+    one = pp.single(pp.Pipeline(three(), {"x": X}), microbatches=2, optimizer=optax.sgd(0.1))
+    with pytest.raises(cm.LayoutError, match=r"'first'.*'x'.*\(2, 4, 8\).*none"):
+        one.step({})
+    with pytest.raises(cm.LayoutError, match=r"\(2, 4, 7\)"):
+        one.step({"x": np.zeros((2, 4, 7), np.float32)})
+    with pytest.raises(pp.NonFiniteLoss):
+        one.step({"x": np.full((2, 4, 8), np.nan, np.float32)})
+    before = one.params["last"]["b"].copy()
+    assert one.step({"x": np.ones((2, 4, 8), np.float32)}) == pytest.approx(2.0)
+    np.testing.assert_allclose(one.params["last"]["b"], before - 0.1 / 8, rtol=1e-6)
