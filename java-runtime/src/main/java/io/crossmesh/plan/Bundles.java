@@ -1,6 +1,8 @@
 package io.crossmesh.plan;
 
+import io.crossmesh.mesh.Box;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -26,6 +28,17 @@ final class Bundles {
       pieces.add(piece);
       bytes += piece.bytes();
     }
+
+    /** What stands for it: like its first piece, of its size, with a box object of its own. */
+    Piece lead() {
+      Piece first = pieces.getFirst();
+      Box box = first.box();
+      long[] lo = new long[box.rank()];
+      long[] hi = new long[box.rank()];
+      Arrays.setAll(lo, box::lo);
+      Arrays.setAll(hi, box::hi);
+      return new Piece(first.delivery(), Box.of(lo, hi), bytes, first.holder(), first.urgency());
+    }
   }
 
   private Bundles() {}
@@ -35,7 +48,7 @@ final class Bundles {
     if (pieces.size() <= MAX_PIECES) {
       return Interleaver.order(pieces, chunkBytes, network, manner);
     }
-    // The box of a bundle's first piece, of which there is one object, tells the bundle of a route.
+    // The box object of a bundle's lead tells the bundle of a route.
     IdentityHashMap<Object, Bundle> byBox = new IdentityHashMap<>();
     List<Piece> together = new ArrayList<>();
     for (Piece piece : pieces) {
@@ -44,10 +57,9 @@ final class Bundles {
       }
     }
     for (Bundle bundle : bundles(pieces)) {
-      Piece first = bundle.pieces.getFirst();
-      byBox.put(first.box(), bundle);
-      together.add(
-          new Piece(first.delivery(), first.box(), bundle.bytes, first.holder(), first.urgency()));
+      Piece lead = bundle.lead();
+      byBox.put(lead.box(), bundle);
+      together.add(lead);
     }
     List<Route> routes = new ArrayList<>(pieces.size());
     for (Route route : Interleaver.order(together, chunkBytes, network, manner)) {

@@ -49,15 +49,20 @@ final class Decomposition {
     return cells;
   }
 
-  /** One range of one dimension that lies in one block of either layout. */
-  private record Range(long lo, long hi, int srcBlock, int dstBlock) {}
+  /**
+   * One range of one dimension that lies in one block of either layout.
+   *
+   * @param srcTiles what its block adds to the number of a tile of the source
+   * @param dstTiles the same of the destination
+   */
+  private record Range(long lo, long hi, int srcTiles, int dstTiles) {}
 
   private List<Cell> cells(int index, TensorReshard reshard) {
     List<Long> shape = reshard.tensor().shape();
     List<List<Range>> ranges = new ArrayList<>();
     long count = 1;
     for (int d = 0; d < shape.size(); d++) {
-      List<Range> of = ranges(shape.get(d), reshard.src().parts(d), reshard.dst().parts(d));
+      List<Range> of = ranges(reshard, d);
       ranges.add(of);
       count = Math.min(count * of.size(), Plan.MAX_TASKS + 1L);
     }
@@ -66,8 +71,19 @@ final class Decomposition {
     Group[] receivers = groups(reshard.dst());
     List<Cell> cells = new ArrayList<>((int) count);
     int[] at = new int[shape.size()];
+    long[] lo = new long[at.length];
+    long[] hi = new long[at.length];
     for (long n = 0; n < count; n++) {
-      cells.add(cell(index, reshard, ranges, at, holders, receivers));
+      int srcTile = 0;
+      int dstTile = 0;
+      for (int d = 0; d < at.length; d++) {
+        Range range = ranges.get(d).get(at[d]);
+        lo[d] = range.lo;
+        hi[d] = range.hi;
+        srcTile += range.srcTiles;
+        dstTile += range.dstTiles;
+      }
+      cells.add(cell(index, reshard, Box.of(lo, hi), holders[srcTile], receivers[dstTile]));
       for (int d = at.length - 1; d >= 0 && ++at[d] == ranges.get(d).size(); d--) {
         at[d] = 0;
       }
@@ -99,34 +115,19 @@ final class Decomposition {
     }
   }
 
-  private Cell cell(
-      int index,
-      TensorReshard reshard,
-      List<List<Range>> ranges,
-      int[] at,
-      Group[] holders,
-      Group[] receivers) {
-    long[] lo = new long[at.length];
-    long[] hi = new long[at.length];
-    int srcTile = 0;
-    int dstTile = 0;
-    for (int d = 0; d < at.length; d++) {
-      Range range = ranges.get(d).get(at[d]);
-      lo[d] = range.lo;
-      hi[d] = range.hi;
-      srcTile = srcTile * reshard.src().parts(d) + range.srcBlock;
-      dstTile = dstTile * reshard.dst().parts(d) + range.dstBlock;
-    }
-    Box box = Box.of(lo, hi);
-    Group from = holders[srcTile];
-    Group to = receivers[dstTile];
+  private Cell cell(int index, TensorReshard reshard, Box box, Group from, Group to) {
     checkDeliveries(reshard, to);
     UnitTask task = new UnitTask(index, box, from.devices(), to.devices());
     return new Cell(task, from, to, box.volume() * reshard.tensor().dtype().bytes());
   }
 
   /** The non-empty ranges of a dimension between two neighbouring cuts of either layout. */
-  private static List<Range> ranges(long n, int srcParts, int dstParts) {
+  private static List<Range> ranges(TensorReshard reshard, int d) {
+    long n = reshard.tensor().shape().get(d);
+    int srcParts = reshard.src().parts(d);
+    int dstParts = reshard.dst().parts(d);
+    int srcTiles = tilesBehind(reshard.src(), d);
+    int dstTiles = tilesBehind(reshard.dst(), d);
     List<Range> ranges = new ArrayList<>();
     int src = 0;
     int dst = 0;
@@ -135,12 +136,21 @@ final class Decomposition {
       long srcEnd = Sharding.cut(n, srcParts, src + 1);
       long dstEnd = Sharding.cut(n, dstParts, dst + 1);
       long hi = Math.min(srcEnd, dstEnd);
-      ranges.add(new Range(lo, hi, src, dst));
+      ranges.add(new Range(lo, hi, src * srcTiles, dst * dstTiles));
       src += srcEnd == hi ? 1 : 0;
       dst += dstEnd == hi ? 1 : 0;
       lo = hi;
     }
     return ranges;
+  }
+
+  /** By how much the number of a tile grows with its block of a dimension. */
+  private static int tilesBehind(Sharding sharding, int dimension) {
+    int tiles = 1;
+    for (int d = dimension + 1; d < sharding.rank(); d++) {
+      tiles *= sharding.parts(d);
+    }
+    return tiles;
   }
 
   /** The devices of each tile of a layout, tiles numbered row-major by their blocks. */

@@ -7,9 +7,9 @@ import java.util.Optional;
 
 /**
  * Whether boxes cover a region exactly once, by halving: the region is cut at the median of the
- * boxes' own faces until what is left of it is exactly one box. A part without a box is missing,
- * one with two is covered twice. For the boxes of a grid that is n log n; nothing is copied but the
- * numbers of the boxes that reach into a part.
+ * boxes' own faces until what is left of it is exactly one box, or a row of boxes one after
+ * another. A part without a box is missing, one with two is covered twice. For the boxes of a grid
+ * that is n log n; nothing is copied but the numbers of the boxes that reach into a part.
  */
 final class ExactCover {
   private final List<Box> boxes;
@@ -55,8 +55,10 @@ final class ExactCover {
     }
     int dimension = -1;
     int most = 0;
+    int dimensions = 0;
     for (int d = 0; d < lo.length; d++) {
       int found = innerFaces(inside, count, d);
+      dimensions += found > 0 ? 1 : 0;
       if (found > most) {
         most = found;
         dimension = d;
@@ -64,6 +66,9 @@ final class ExactCover {
         best = faces;
         faces = swap;
       }
+    }
+    if (dimensions == 1 && isRow(inside, count, dimension)) {
+      return Optional.empty();
     }
     Arrays.sort(best, 0, most);
     long plane = best[most / 2];
@@ -80,6 +85,26 @@ final class ExactCover {
     fault = fault(half, select(inside, count, half, dimension));
     lo[dimension] = begin;
     return fault;
+  }
+
+  /**
+   * Whether boxes, each of which spans the part in all other dimensions, cover it exactly once: so
+   * they do if as they begin and as they end, both in order, each begins where one ends. Then at
+   * every place one more has begun than has ended.
+   */
+  private boolean isRow(int[] inside, int count, int d) {
+    long[] begins = new long[count];
+    long[] ends = new long[count];
+    for (int i = 0; i < count; i++) {
+      Box box = boxes.get(inside[i]);
+      begins[i] = Math.max(lo[d], box.lo(d));
+      ends[i] = Math.min(hi[d], box.hi(d));
+    }
+    Arrays.sort(begins);
+    Arrays.sort(ends);
+    return begins[0] == lo[d]
+        && ends[count - 1] == hi[d]
+        && Arrays.equals(begins, 1, count, ends, 0, count - 1);
   }
 
   private boolean coversPart(Box box) {

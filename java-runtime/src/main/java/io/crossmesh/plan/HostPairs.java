@@ -1,8 +1,6 @@
 package io.crossmesh.plan;
 
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 import java.util.stream.IntStream;
 
 /**
@@ -11,60 +9,53 @@ import java.util.stream.IntStream;
  * is free, the first of the plan, then the first of those that this leaves, and so on.
  *
  * <p>Large meshes have thousands of pairs and many instants, so only pairs are looked at for which
- * something has changed, those of one sender are compared at once, and a sender is compared again
- * only if its choice was taken from it.
+ * something has changed. The pairs of a sender are kept in order of their first stages: one that
+ * has fallen free takes the first of them that can go, and if another sender takes that from it,
+ * the next. What can go only becomes less within an instant, so it never looks back.
  */
 final class HostPairs {
-  private static final int NONE = Integer.MAX_VALUE;
-
-  private final Network network;
   private final boolean hasLimits;
 
   /** Grains in flight between two hosts at most. */
   private final long window;
 
-  /** The pairs, ascending, as {@link #key} has them: those of a sender lie beside each other. */
-  private final long[] keys;
-
   // By pair.
   private final int[][] resources;
   private final double[] latency;
-  private final TimeHeap[] ready;
-  private final int[] first;
   private final int[] sends;
   private final int[] receives;
   private final int[] inFlight;
-  private final int[] seen;
 
-  /** The next candidate of the same sender. */
-  private final int[] nextCandidate;
+  private final ReadyPairs ready;
 
   // By resource.
   private final boolean[] busy;
-
-  /** Whether any pair has it as its sender. */
   private final boolean[] isSender;
+  private final int[] senders;
 
-  private final int[] senderResources;
   private final int[][] pairsOf;
-  private final int[] counted;
-  private final int[] candidate;
+
+  /** The instant at which some pair of a sender, or of a receiver, was last found free. */
+  private final int[] foundAt;
+
+  /** The instant at which all pairs of a sender were last looked at. */
+  private final int[] lookedAt;
+
+  /** The first of the pairs of a sender that can go. */
   private final int[] choice;
 
   private final Numbers touched = new Numbers();
   private final Numbers freed = new Numbers();
 
-  /** By resource: what is left of the candidates of a sender, once it had to choose again. */
-  private final List<TimeHeap> sorted = new ArrayList<>();
+  /** Senders that have a choice, as they are found and then by the first stage of each. */
+  private final Numbers found = new Numbers();
 
-  /** Senders that have a candidate. */
-  private final Numbers looking = new Numbers();
-
-  /** Senders by the first stage that each could start now. */
-  private final TimeHeap senders = new TimeHeap();
+  private final TimeHeap starting = new TimeHeap();
 
   private int instant;
-  private int left;
+
+  /** Free receivers of the pairs that were looked at by themselves, not with all of a sender. */
+  private int open;
 
   /** Senders that are not busy. */
   private int idle;
@@ -82,60 +73,34 @@ final class HostPairs {
     }
   }
 
-  /**
-   * Pairs between which nothing is on its way; {@code keys} as {@link #key} has them, in any order.
-   */
-  HostPairs(Network network, long window, long[] keys) {
-    this.network = network;
+  /** Pairs between which nothing is on its way and nothing ready. */
+  HostPairs(Network network, long window, StagePairs pairs) {
     this.window = window;
-    this.keys = Arrays.stream(keys).sorted().distinct().toArray();
     hasLimits = network.groups() > 0;
-    int count = this.keys.length;
+    int count = pairs.count();
     resources = new int[count][];
     latency = new double[count];
-    ready = new TimeHeap[count];
-    first = new int[count];
     sends = new int[count];
     receives = new int[count];
     inFlight = new int[count];
-    seen = new int[count];
-    nextCandidate = new int[count];
     busy = new boolean[network.resources()];
     isSender = new boolean[busy.length];
-    counted = new int[busy.length];
-    candidate = new int[busy.length];
+    foundAt = new int[busy.length];
     choice = new int[busy.length];
-    for (int r = 0; r < busy.length; r++) {
-      sorted.add(new TimeHeap());
-    }
+    lookedAt = new int[busy.length];
     for (int pair = 0; pair < count; pair++) {
-      makePair(pair);
+      int from = pairs.from(pair);
+      int to = pairs.to(pair);
+      resources[pair] = network.crossed(from, to);
+      latency[pair] = network.latency(from, to);
+      sends[pair] = resources[pair][0];
+      receives[pair] = resources[pair][1];
+      isSender[sends[pair]] = true;
     }
-    senderResources = IntStream.range(0, busy.length).filter(r -> isSender[r]).toArray();
-    idle = senderResources.length;
+    ready = new ReadyPairs(sends, busy.length);
+    senders = IntStream.range(0, busy.length).filter(r -> isSender[r]).toArray();
+    idle = senders.length;
     pairsOf = pairsOf();
-  }
-
-  /** What stands for a pair of hosts. */
-  static long key(Network network, int from, int to) {
-    return (long) from * network.size() + to;
-  }
-
-  /** The number of a pair, which must be one of those that there are. */
-  int number(int from, int to) {
-    return Arrays.binarySearch(keys, key(network, from, to));
-  }
-
-  private void makePair(int pair) {
-    int from = (int) (keys[pair] / network.size());
-    int to = (int) (keys[pair] % network.size());
-    resources[pair] = network.crossed(from, to);
-    latency[pair] = network.latency(from, to);
-    ready[pair] = new TimeHeap();
-    first[pair] = NONE;
-    sends[pair] = resources[pair][0];
-    receives[pair] = resources[pair][1];
-    isSender[sends[pair]] = true;
   }
 
   private int[][] pairsOf() {
@@ -167,21 +132,19 @@ final class HostPairs {
 
   /** The first stage that is ready; there must be one. */
   int first(int pair) {
-    return first[pair];
+    return ready.first(pair);
   }
 
   /** Makes a stage ready. */
   void makeReady(int pair, int stage) {
-    ready[pair].add(stage, stage);
-    first[pair] = ready[pair].value();
-    touched.add(pair);
+    if (ready.add(pair, stage)) {
+      touched.add(pair);
+    }
   }
 
   /** The first stage has nothing more to send for now. */
   void removeFirst(int pair) {
-    TimeHeap stages = ready[pair];
-    stages.remove();
-    first[pair] = stages.isEmpty() ? NONE : stages.value();
+    ready.removeFirst(pair);
   }
 
   /** A grain sets out. */
@@ -209,109 +172,100 @@ final class HostPairs {
   /** Turns to an instant, once all that happens at it has been said. */
   void look() {
     instant++;
-    looking.size = 0;
-    senders.clear();
-    int receivers = 0;
-    for (int i = 0; i < touched.size; i++) {
-      receivers += consider(touched.values[i]);
+    open = 0;
+    if (idle < freed.size) {
+      for (int sender : senders) {
+        lookAt(sender);
+      }
+    } else {
+      lookAtFreed();
     }
-    receivers += idle < freed.size ? considerIdle() : considerFreed();
+    for (int i = 0; i < touched.size; i++) {
+      consider(touched.values[i]);
+    }
+    starting.clear();
+    for (int i = 0; i < found.size; i++) {
+      starting.add(ready.first(choice[found.values[i]]), found.values[i]);
+    }
     touched.size = 0;
     freed.size = 0;
-    for (int i = 0; i < looking.size; i++) {
-      choose(looking.values[i]);
-    }
-    // Each start takes a sender and a receiver.
-    left = Math.min(looking.size, receivers);
+    found.size = 0;
   }
 
-  /** All pairs between which something is free again. */
-  private int considerFreed() {
-    int receivers = 0;
+  /**
+   * All pairs between which something is free again; where that is much, it is more than needed.
+   */
+  private void lookAtFreed() {
     for (int i = 0; i < freed.size; i++) {
-      for (int pair : pairsOf[freed.values[i]]) {
-        receivers += consider(pair);
+      if (isSender[freed.values[i]]) {
+        lookAt(freed.values[i]);
       }
     }
-    return receivers;
-  }
-
-  /** All pairs whose sender is free: fewer than the others, where much falls free at once. */
-  private int considerIdle() {
-    int receivers = 0;
-    for (int sender : senderResources) {
-      if (!busy[sender]) {
-        for (int pair : pairsOf[sender]) {
-          receivers += consider(pair);
+    for (int i = 0; i < freed.size; i++) {
+      if (!isSender[freed.values[i]]) {
+        for (int pair : pairsOf[freed.values[i]]) {
+          consider(pair);
         }
       }
     }
-    return receivers;
   }
 
-  /** Makes a pair a candidate if it can go; 1 when it is the first with its receiver. */
-  private int consider(int pair) {
-    if (first[pair] == NONE || busy[sends[pair]] || seen[pair] == instant || !isFree(pair)) {
-      return 0;
+  /** Finds the choice of a sender among all its pairs. */
+  private void lookAt(int sender) {
+    if (!busy[sender]) {
+      lookedAt[sender] = instant;
+      if (choose(sender, ready.begin(sender))) {
+        found.add(sender);
+      }
     }
-    seen[pair] = instant;
+  }
+
+  /** Whether a sender has a choice from some place on. */
+  private boolean choose(int sender, int from) {
+    for (int at = from; at < ready.end(sender); at++) {
+      if (isFree(ready.at(at))) {
+        choice[sender] = ready.at(at);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Makes a pair its sender's choice if it can go and is the first so far. */
+  private void consider(int pair) {
     int sender = sends[pair];
-    if (counted[sender] != instant) {
-      counted[sender] = instant;
-      candidate[sender] = -1;
-      looking.add(sender);
+    if (ready.first(pair) == ReadyPairs.NONE || lookedAt[sender] == instant || !isFree(pair)) {
+      return;
     }
-    nextCandidate[pair] = candidate[sender];
-    candidate[sender] = pair;
-    if (counted[receives[pair]] == instant) {
-      return 0;
+    if (foundAt[receives[pair]] != instant) {
+      foundAt[receives[pair]] = instant;
+      open++;
     }
-    counted[receives[pair]] = instant;
-    return 1;
+    if (foundAt[sender] != instant) {
+      foundAt[sender] = instant;
+      choice[sender] = pair;
+      found.add(sender);
+    } else if (ready.first(pair) < ready.first(choice[sender])) {
+      choice[sender] = pair;
+    }
   }
 
   /** The next pair that starts its first stage at this instant, or -1. */
   int next() {
-    while (left > 0 && !senders.isEmpty()) {
-      int sender = senders.remove();
-      if (isFree(choice[sender])) {
-        left--;
-        return choice[sender];
+    while (!starting.isEmpty()) {
+      int sender = starting.remove();
+      int pair = choice[sender];
+      if (isFree(pair)) {
+        open -= foundAt[receives[pair]] == instant ? 1 : 0;
+        return pair;
       }
-      chooseAgain(sender);
+      // Of a sender that was free before, no pair can go but those that were looked at.
+      boolean more = lookedAt[sender] == instant || open > 0;
+      if (more && choose(sender, ready.after(pair))) {
+        starting.add(ready.first(choice[sender]), sender);
+      }
     }
     return -1;
-  }
-
-  /** Of the candidates of a sender, the one with the first stage. */
-  private void choose(int sender) {
-    int best = candidate[sender];
-    for (int pair = nextCandidate[best]; pair >= 0; pair = nextCandidate[pair]) {
-      best = first[pair] < first[best] ? pair : best;
-    }
-    choice[sender] = best;
-    senders.add(first[best], sender);
-  }
-
-  /** The same once another sender has taken the choice: then more may follow, and are sorted. */
-  private void chooseAgain(int sender) {
-    TimeHeap others = sorted.get(sender);
-    if (candidate[sender] >= 0) {
-      others.clear();
-      for (int pair = candidate[sender]; pair >= 0; pair = nextCandidate[pair]) {
-        if (isFree(pair)) {
-          others.add(first[pair], pair);
-        }
-      }
-      candidate[sender] = -1;
-    }
-    while (!others.isEmpty() && !isFree(others.value())) {
-      others.remove();
-    }
-    if (!others.isEmpty()) {
-      choice[sender] = others.remove();
-      senders.add(first[choice[sender]], sender);
-    }
   }
 
   private boolean isFree(int pair) {

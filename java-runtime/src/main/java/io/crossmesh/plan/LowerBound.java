@@ -63,7 +63,7 @@ final class LowerBound {
     long[] needed = new long[network.size()];
     long[] entering = new long[network.groups()];
     long[] leaving = new long[network.groups()];
-    Map<List<Integer>, Long> demand = new HashMap<>();
+    HostBytes demand = new HostBytes();
     int[] heldIn = new int[network.size()];
     int number = 0;
     for (Cell cell : cells) {
@@ -79,7 +79,7 @@ final class LowerBound {
         }
       }
       if (leaves) {
-        demand.merge(cell.holders().hosts(), cell.bytes(), Long::sum);
+        demand.add(cell.holders().hosts(), cell.bytes());
         countLimits(cell, network, entering, leaving);
       }
     }
@@ -88,7 +88,7 @@ final class LowerBound {
       double seconds = needed[host] / network.bandwidth(host);
       bound = bound.max(new Bound(seconds, Kind.INGRESS, List.of(host), needed[host]));
     }
-    bound = bound.max(busiestHolders(demand, network));
+    bound = bound.max(busiestHolders(demand.total(), network));
     for (int g = 0; g < entering.length; g++) {
       double rate = network.groupBandwidth(g);
       List<Integer> hosts = network.hostsOf(g);

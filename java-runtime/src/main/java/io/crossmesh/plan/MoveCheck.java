@@ -86,16 +86,25 @@ final class MoveCheck {
       return Optional.of(
           "the route does not begin at the sender's host, nor where an earlier move brings the slice");
     }
-    if (route.subList(1, route.size()).contains(senderHost)) {
+    if (leadsBack(route, senderHost)) {
       return Optional.of("the route leads back to the sender's host");
     }
     if (move.local() && !route.getFirst().equals(senderHost)) {
       return Optional.of("it copies inside a host that is not the sender's");
     }
-    return receiversFault(move.local() ? route : route.subList(1, route.size()), move);
+    return receiversFault(route, move);
   }
 
-  private Optional<String> receiversFault(List<String> targets, Move move) {
+  private static boolean leadsBack(List<String> route, String senderHost) {
+    for (int hop = 1; hop < route.size(); hop++) {
+      if (route.get(hop).equals(senderHost)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private Optional<String> receiversFault(List<String> route, Move move) {
     int last = -1;
     for (int device : move.receivers()) {
       if (device <= last || device >= destination.size()) {
@@ -103,7 +112,9 @@ final class MoveCheck {
       }
       last = device;
     }
-    return targets.size() == 1 ? oneHostFault(targets.getFirst(), move) : hostsFault(targets, move);
+    return route.size() <= 2
+        ? oneHostFault(route.getLast(), move)
+        : hostsFault(route.subList(1, route.size()), move);
   }
 
   /** The check of {@link #hostsFault} for the routes that most moves have. */

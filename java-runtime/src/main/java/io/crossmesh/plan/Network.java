@@ -8,12 +8,16 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The topology with hosts as numbers, restricted to the hosts of a request: numbers are positions
  * in the sorted list of hosts. NICs of a host count as one link of their summed bandwidth.
  */
 final class Network {
+  /** Of more hosts, hops are made each time: there are too many to keep. */
+  private static final int MAX_KNOWN_HOSTS = 512;
+
   private final List<String> names;
   private final Map<String, Integer> ids;
   private final double[] bandwidth;
@@ -21,11 +25,22 @@ final class Network {
   private final List<boolean[]> groups = new ArrayList<>();
   private final List<Double> groupBandwidth = new ArrayList<>();
 
+  /** The hops that were asked for, by both hosts: plans have many of few. */
+  private final @Nullable List<Integer>[] hops;
+
+  private final @Nullable List<String>[] hopNames;
+
+  /** The same of other lists of hosts. */
+  private final Map<List<Integer>, List<String>> namesOf = new HashMap<>();
+
   Network(Topology topology, SortedSet<String> hosts) {
     names = List.copyOf(hosts);
     ids = HashMap.newHashMap(names.size());
     bandwidth = new double[names.size()];
     latency = new double[names.size()];
+    int pairs = names.size() <= MAX_KNOWN_HOSTS ? names.size() * names.size() : 0;
+    hops = newLists(pairs);
+    hopNames = newLists(pairs);
     for (int h = 0; h < names.size(); h++) {
       ids.put(names.get(h), h);
       bandwidth[h] = topology.bandwidth(names.get(h));
@@ -52,8 +67,22 @@ final class Network {
     return names.get(host);
   }
 
+  /** The names of hosts, one object for each list of them. */
   List<String> names(List<Integer> hosts) {
-    return hosts.stream().map(names::get).toList();
+    if (hosts.size() != 2 || hops.length == 0) {
+      return namesOf.computeIfAbsent(hosts, this::makeNames);
+    }
+    int pair = hosts.getFirst() * size() + hosts.getLast();
+    List<String> made = hopNames[pair];
+    if (made == null) {
+      made = makeNames(hosts);
+      hopNames[pair] = made;
+    }
+    return made;
+  }
+
+  private List<String> makeNames(List<Integer> hosts) {
+    return List.copyOf(hosts.stream().map(names::get).toList());
   }
 
   int id(String host) {
@@ -118,6 +147,25 @@ final class Network {
       count += inGroup(g, from) != inGroup(g, to) ? 1 : 0;
     }
     return count;
+  }
+
+  /** The route from one host to another: one object for each, as far as they are not too many. */
+  List<Integer> hop(int from, int to) {
+    if (hops.length == 0) {
+      return List.of(from, to);
+    }
+    int pair = from * size() + to;
+    List<Integer> hop = hops[pair];
+    if (hop == null) {
+      hop = List.of(from, to);
+      hops[pair] = hop;
+    }
+    return hop;
+  }
+
+  @SuppressWarnings({"unchecked", "rawtypes"})
+  private static <T> @Nullable List<T>[] newLists(int count) {
+    return new List[count];
   }
 
   /** The same hosts from the first on, those behind a shared limit after each other. */

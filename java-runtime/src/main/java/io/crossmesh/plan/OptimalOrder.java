@@ -78,10 +78,13 @@ final class OptimalOrder {
 
   /** The moves of all cells with their predicted times, in the order in which they should start. */
   static List<Move> moves(
-      PlanRequest request, List<Cell> cells, List<Chosen> chosen, Network network) {
+      PlanRequest request,
+      List<Cell> cells,
+      List<Chosen> chosen,
+      Network network,
+      double lowerBound) {
     Urgency urgency = new Urgency(request.tensors());
     Work work = Work.of(cells, chosen, network);
-    double lowerBound = LowerBound.of(cells, network);
     OptimalOrder order = new OptimalOrder(work, chosen, network, urgency, lowerBound);
     order.tryManners();
     if (urgency.classes() > 1) {
@@ -199,20 +202,30 @@ final class OptimalOrder {
   }
 
   /**
+   * What goes to each of some holders: its part of all, and the bytes that it still owes of what
+   * was dealt out so far.
+   */
+  private record Dealt(double[] share, double[] debt) {
+    static Dealt by(double[] share) {
+      return new Dealt(share, new double[share.length]);
+    }
+  }
+
+  /**
    * Cuts each delivery into pieces that take their sender about this long, and deals them out to
    * the holders by the shares of its class. What rounding leaves is carried on to the next pieces.
    * Ends early once there are more than {@link #most}.
    */
   private List<Piece> cut(List<Delivery> deliveries, Senders senders, double seconds) {
     List<Piece> pieces = new ArrayList<>();
-    Map<Senders.Source, double[]> shares = new HashMap<>();
-    Map<Senders.Source, double[]> debts = new HashMap<>();
+    Map<Senders.Source, Dealt> bySource = new HashMap<>();
     for (Delivery delivery : deliveries) {
       Cell cell = delivery.cell();
       List<Integer> holders = cell.holders().hosts();
       Senders.Source source = senders.source(delivery);
-      double[] share = shares.computeIfAbsent(source, senders::shares);
-      double[] debt = debts.computeIfAbsent(source, key -> new double[share.length]);
+      Dealt dealt = bySource.computeIfAbsent(source, key -> Dealt.by(senders.shares(key)));
+      double[] share = dealt.share;
+      double[] debt = dealt.debt;
       long chunk = chosen.get(cell.task().tensor()).chunkBytes();
       double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
       long element = delivery.bytes() / delivery.box().volume();

@@ -31,6 +31,9 @@ record Piece(Delivery delivery, Box box, long bytes, int holder, int urgency) {
    * turn; but hosts behind a shared limit follow each other, so that it is passed once.
    */
   Route route(int first, Network network) {
+    if (delivery.hosts().size() == 1) {
+      return route(network.hop(from(), delivery.hosts().getFirst()));
+    }
     List<Integer> left = new ArrayList<>(delivery.hosts());
     Collections.rotate(left, -first);
     List<Integer> hosts = new ArrayList<>(left.size() + 1);

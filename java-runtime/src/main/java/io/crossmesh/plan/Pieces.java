@@ -13,6 +13,9 @@ final class Pieces {
    * dimension is cut first, so that pieces stay as contiguous in memory as the box is.
    */
   static List<Box> cut(Box box, long count) {
+    if (count <= 1) {
+      return List.of(box);
+    }
     List<Box> pieces = new ArrayList<>();
     long[] lo = new long[box.rank()];
     long[] hi = new long[box.rank()];

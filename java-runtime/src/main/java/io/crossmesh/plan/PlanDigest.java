@@ -11,6 +11,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HashMap;
 import java.util.HexFormat;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -28,8 +29,10 @@ final class PlanDigest {
 
   private final Sink out = new Sink();
 
-  /** Host names come once for each move. */
   private final Map<String, byte[]> encoded = new HashMap<>();
+
+  /** Routes by object: moves by the hundred thousand have a few. */
+  private final IdentityHashMap<List<String>, byte[]> encodedRoutes = new IdentityHashMap<>();
 
   private PlanDigest() {}
 
@@ -176,14 +179,24 @@ final class PlanDigest {
       out.writeLong(move.chunkBytes());
       out.writeInt(move.sender());
       ints(move.receivers());
-      texts(move.route());
+      out.write(encodedRoutes.computeIfAbsent(move.route(), PlanDigest::encode));
     }
+  }
+
+  /** What {@link #texts} writes. */
+  private static byte[] encode(List<String> values) {
+    List<byte[]> texts =
+        values.stream().map(value -> value.getBytes(StandardCharsets.UTF_8)).toList();
+    int bytes = texts.stream().mapToInt(text -> Integer.BYTES + text.length).sum();
+    ByteBuffer encoded = ByteBuffer.allocate(Integer.BYTES + bytes).putInt(texts.size());
+    texts.forEach(text -> encoded.putInt(text.length).put(text));
+    return encoded.array();
   }
 
   private void ints(List<Integer> values) {
     out.writeInt(values.size());
-    for (int value : values) {
-      out.writeInt(value);
+    for (int i = 0; i < values.size(); i++) {
+      out.writeInt(values.get(i));
     }
   }
 

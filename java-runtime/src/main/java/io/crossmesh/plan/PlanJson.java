@@ -199,7 +199,7 @@ public final class PlanJson {
     Network network = new Network(request.topology(), request.hosts());
     List<Cell> cells =
         Decomposition.of(request.tensors(), network).stream().flatMap(List::stream).toList();
-    Plan plan = Planner.assemble(request, network, cells, chosen, moves);
+    Plan plan = Planner.assemble(request, LowerBound.of(cells, network), cells, chosen, moves);
     PlanClaims.check(root, plan);
     return plan;
   }

@@ -28,22 +28,27 @@ public final class Planner {
                     CostModel.choose(byTensor.get(i), request.strategy(), network, request.order()),
                 known -> i -> known);
     List<Cell> cells = byTensor.stream().flatMap(List::stream).toList();
-    List<Move> moves = moves(request, cells, chosen, network);
+    double lowerBound = LowerBound.of(cells, network);
+    List<Move> moves = moves(request, cells, chosen, network, lowerBound);
     CoverageProof.fault(request.tensors(), moves)
         .ifPresent(
             fault -> {
               throw new CrossmeshException(Code.INTERNAL, dump(request, moves, fault));
             });
-    return assemble(request, network, cells, chosen, moves);
+    return assemble(request, lowerBound, cells, chosen, moves);
   }
 
   private static List<Move> moves(
-      PlanRequest request, List<Cell> cells, List<Chosen> chosen, Network network) {
+      PlanRequest request,
+      List<Cell> cells,
+      List<Chosen> chosen,
+      Network network,
+      double lowerBound) {
     return switch (request.order()) {
       case NAIVE, SIZE ->
           Timeline.predict(Router.route(cells, chosen, network, request.order()), chosen, network);
       case SEARCH, GREEDY -> baseline(request.order(), cells, chosen, network);
-      case OPTIMAL -> OptimalOrder.moves(request, cells, chosen, network);
+      case OPTIMAL -> OptimalOrder.moves(request, cells, chosen, network, lowerBound);
     };
   }
 
@@ -65,15 +70,14 @@ public final class Planner {
     return Timeline.predict(routes, chosen, network);
   }
 
-  /** The plan of moves that are proven already. */
+  /** The plan of moves that are proven already; {@code lowerBound} is that of the cells. */
   static Plan assemble(
       PlanRequest request,
-      Network network,
+      double lowerBound,
       List<Cell> cells,
       List<Chosen> chosen,
       List<Move> moves) {
     Traffic traffic = Traffic.of(moves, request.hosts());
-    double lowerBound = LowerBound.of(cells, network);
     double end = moves.stream().mapToDouble(Move::end).max().orElse(0);
     return new Plan(
         request,

@@ -33,16 +33,18 @@ record Route(
     return hosts.size() - 1;
   }
 
-  /** The move, without times, by the names of its hosts. */
-  Move toMove(long tensorChunkBytes, List<String> names) {
-    long chunk = chunk(tensorChunkBytes);
-    return new Move(cell.task().tensor(), box, bytes, chunk, 0, 0, sender, receivers, names);
+  /** The move from one time to another, in seconds, by the names of its hosts. */
+  Move toMove(long chunkBytes, double start, double end, List<String> names) {
+    int tensor = cell.task().tensor();
+    return new Move(tensor, box, bytes, chunkBytes, start, end, sender, receivers, names);
   }
 
   /**
-   * Whole slices have chunks of the tensor's size; pieces of that size or more, in equal chunks.
+   * Size of its chunks. Whole slices have chunks of the tensor's size; pieces of that size or more,
+   * equal chunks.
    */
-  private long chunk(long tensorChunkBytes) {
+  long chunkBytes(List<Chosen> chosen) {
+    long tensorChunkBytes = chosen.get(cell.task().tensor()).chunkBytes();
     if (bytes == cell.bytes()) {
       return Math.min(tensorChunkBytes, bytes);
     }

@@ -66,8 +66,12 @@ final class Router {
 
   /** The copies inside the hosts that hold a slice and need it. */
   static List<Route> copies(Cell cell, Strategy strategy, Held held) {
+    List<Integer> holding = held.receivers(cell, true);
+    if (holding.isEmpty()) {
+      return List.of();
+    }
     List<Route> copies = new ArrayList<>();
-    for (int i : held.receivers(cell, true)) {
+    for (int i : holding) {
       int host = cell.receivers().hosts().get(i);
       int sender = cell.holders().first(held.position(host));
       List<Integer> devices = cell.receivers().byHost().get(i);
@@ -125,15 +129,8 @@ final class Router {
       }
       return;
     }
-    spend(cell.holders().hosts().get(from), delivery.bytes());
-    List<Integer> chain = new ArrayList<>(delivery.hosts());
-    if (order != Order.NAIVE) {
-      chain.sort(Comparator.comparingDouble(host -> egress[host]));
-    }
-    for (int host : chain.subList(0, chain.size() - 1)) {
-      spend(host, delivery.bytes());
-    }
-    chain.addFirst(cell.holders().hosts().get(from));
+    int sender = cell.holders().hosts().get(from);
+    spend(sender, delivery.bytes());
     emit(
         new Route(
             cell,
@@ -141,8 +138,23 @@ final class Router {
             delivery.bytes(),
             cell.holders().first(from),
             delivery.receivers(),
-            List.copyOf(chain),
+            chain(sender, delivery),
             null));
+  }
+
+  private List<Integer> chain(int sender, Delivery delivery) {
+    if (delivery.hosts().size() == 1) {
+      return network.hop(sender, delivery.hosts().getFirst());
+    }
+    List<Integer> chain = new ArrayList<>(delivery.hosts());
+    if (order != Order.NAIVE) {
+      chain.sort(Comparator.comparingDouble(host -> egress[host]));
+    }
+    for (int host : chain.subList(0, chain.size() - 1)) {
+      spend(host, delivery.bytes());
+    }
+    chain.addFirst(sender);
+    return List.copyOf(chain);
   }
 
   /** Position of the sending host among the holders. */

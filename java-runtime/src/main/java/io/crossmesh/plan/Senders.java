@@ -2,9 +2,7 @@ package io.crossmesh.plan;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.ToIntFunction;
 
 /**
@@ -30,21 +28,25 @@ final class Senders {
     this.classOf = classOf;
     this.network = network;
     this.nearPart = nearPart;
-    List<Map<List<Integer>, Long>> toAll = new ArrayList<>();
-    List<Map<List<Integer>, Long>> toNear = new ArrayList<>();
+    List<HostBytes> toAll = new ArrayList<>();
+    List<HostBytes> toNear = new ArrayList<>();
     for (int k = 0; k < classes; k++) {
-      toAll.add(new HashMap<>());
-      toNear.add(new HashMap<>());
+      toAll.add(new HostBytes());
+      toNear.add(new HostBytes());
     }
     for (Delivery delivery : deliveries) {
       int urgency = classOf.applyAsInt(delivery);
-      toAll.get(urgency).merge(holders(delivery), delivery.bytes(), Long::sum);
+      toAll.get(urgency).add(holders(delivery), delivery.bytes());
       if (nearPart > 0) {
-        toNear.get(urgency).merge(nearest(delivery), delivery.bytes(), Long::sum);
+        toNear.get(urgency).add(nearest(delivery), delivery.bytes());
       }
     }
-    all = Shares.of(toAll, network);
-    near = nearPart > 0 ? Shares.of(toNear, network) : all;
+    all = shares(toAll, network);
+    near = nearPart > 0 ? shares(toNear, network) : all;
+  }
+
+  private static Shares shares(List<HostBytes> demands, Network network) {
+    return Shares.of(demands.stream().map(HostBytes::total).toList(), network);
   }
 
   /** Deliveries that are dealt out to the same holders in the same parts. */

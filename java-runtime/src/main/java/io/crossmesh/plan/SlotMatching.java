@@ -1,7 +1,9 @@
 package io.crossmesh.plan;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,9 +18,13 @@ final class SlotMatching {
   private final RelayRate relayRate;
   private final double chunkBytes;
   private final int hosts;
+  private final @Nullable List<Start>[] bySender;
 
-  /** The starts by preference while relays are not ahead, and while they are. */
-  private final @Nullable List<Start>[] preferred = newLists(2);
+  /**
+   * The best start of each sender while relays are not ahead, and while they are. One whose
+   * receiver is still free is still the best: those that are left only become fewer.
+   */
+  private final @Nullable Start[][] bestOf;
 
   /** The start chosen for each sending and for each receiving host. */
   private final @Nullable Start[] ofSender;
@@ -30,53 +36,77 @@ final class SlotMatching {
     this.starts = starts;
     this.relayRate = relayRate;
     this.chunkBytes = chunkBytes;
+    bySender = by(starts, Start::from);
+    bestOf = new @Nullable Start[2][hosts];
     ofSender = new @Nullable Start[hosts];
     ofReceiver = new @Nullable Start[hosts];
   }
 
   /** The starts that go, preferred ones first. */
   List<Start> choose() {
-    List<Start> sorted = takeGreedily();
-    serveCritical(sorted);
+    boolean ahead = takeGreedily();
+    serveCritical(ahead);
     List<Start> chosen = new ArrayList<>();
-    for (Start start : sorted) {
-      if (start.equals(ofSender[start.from()])) {
+    for (Start start : ofSender) {
+      if (start != null) {
         chosen.add(start);
       }
     }
+    chosen.sort(preference(ahead));
     return chosen;
   }
 
-  /** Takes the best start that is left until none is, and returns all by preference at the end. */
-  private List<Start> takeGreedily() {
+  /** Takes the best start that is left until none is; whether relays are ahead at the end. */
+  private boolean takeGreedily() {
     double started = 0;
     double relayed = 0;
-    int[] at = new int[2];
     while (true) {
-      int ahead = relayRate.ahead(started, relayed, chunkBytes) ? 1 : 0;
-      List<Start> sorted = preferred(ahead);
-      while (at[ahead] < sorted.size() && !isOpen(sorted.get(at[ahead]))) {
-        at[ahead]++;
+      boolean ahead = relayRate.ahead(started, relayed, chunkBytes);
+      Start best = best(ahead);
+      if (best == null) {
+        return ahead;
       }
-      if (at[ahead] == sorted.size()) {
-        return sorted;
-      }
-      Start best = sorted.get(at[ahead]);
       take(best);
       started += best.lane().next();
       relayed += (double) best.lane().next() * (best.lane().receivers() - 1);
     }
   }
 
-  private List<Start> preferred(int ahead) {
-    List<Start> sorted = preferred[ahead];
-    if (sorted == null) {
-      sorted = new ArrayList<>(starts);
-      int sign = ahead == 1 ? 1 : -1;
-      sorted.sort((x, y) -> compare(x, y, sign));
-      preferred[ahead] = sorted;
+  private @Nullable Start best(boolean ahead) {
+    Comparator<Start> preference = preference(ahead);
+    Start best = null;
+    for (int host = 0; host < hosts; host++) {
+      if (ofSender[host] == null && bySender[host] != null) {
+        Start start = best(host, bestOf[ahead ? 1 : 0], preference);
+        if (start != null && (best == null || preference.compare(start, best) < 0)) {
+          best = start;
+        }
+      }
     }
-    return sorted;
+    return best;
+  }
+
+  private @Nullable Start best(int host, @Nullable Start[] known, Comparator<Start> preference) {
+    Start best = known[host];
+    if (best != null && ofReceiver[best.to()] == null) {
+      return best;
+    }
+    best = null;
+    for (Start start : at(bySender, host)) {
+      if (ofReceiver[start.to()] == null && (best == null || preference.compare(start, best) < 0)) {
+        best = start;
+      }
+    }
+    known[host] = best;
+    if (best == null) {
+      bySender[host] = null;
+    }
+    return best;
+  }
+
+  private Comparator<Start> preference(boolean ahead) {
+    int sign = ahead ? 1 : -1;
+    return (x, y) -> compare(x, y, sign);
   }
 
   /**
@@ -114,52 +144,46 @@ final class SlotMatching {
     return Math.floorMod(start.position() + start.lane().number(), start.lane().receivers());
   }
 
-  private boolean isOpen(Start start) {
-    return ofSender[start.from()] == null && ofReceiver[start.to()] == null;
-  }
-
   private void take(Start start) {
     ofSender[start.from()] = start;
     ofReceiver[start.to()] = start;
   }
 
-  private void serveCritical(List<Start> sorted) {
+  private void serveCritical(boolean ahead) {
     boolean idle = false;
-    for (Start start : sorted) {
+    for (Start start : starts) {
       idle |= start.fromCritical() && ofSender[start.from()] == null;
       idle |= start.toCritical() && ofReceiver[start.to()] == null;
     }
     if (!idle) {
       return;
     }
-    @Nullable List<Start>[] bySender = newLists(hosts);
-    @Nullable List<Start>[] byReceiver = newLists(hosts);
-    for (Start start : sorted) {
-      add(bySender, start.from(), start);
-      add(byReceiver, start.to(), start);
-    }
+    List<Start> sorted = new ArrayList<>(starts);
+    sorted.sort(preference(ahead));
+    @Nullable List<Start>[] ofEachSender = by(sorted, Start::from);
+    @Nullable List<Start>[] ofEachReceiver = by(sorted, Start::to);
     boolean[] tried = new boolean[hosts];
     for (Start start : sorted) {
       if (start.fromCritical() && ofSender[start.from()] == null && !tried[start.from()]) {
         tried[start.from()] = true;
-        serveSender(bySender, start.from(), new boolean[hosts]);
+        serveSender(ofEachSender, start.from(), new boolean[hosts]);
       }
     }
     tried = new boolean[hosts];
     for (Start start : sorted) {
       if (start.toCritical() && ofReceiver[start.to()] == null && !tried[start.to()]) {
         tried[start.to()] = true;
-        serveReceiver(byReceiver, start.to(), new boolean[hosts]);
+        serveReceiver(ofEachReceiver, start.to(), new boolean[hosts]);
       }
     }
   }
 
-  private boolean serveSender(@Nullable List<Start>[] bySender, int from, boolean[] seen) {
-    for (Start start : at(bySender, from)) {
+  private boolean serveSender(@Nullable List<Start>[] sorted, int from, boolean[] seen) {
+    for (Start start : at(sorted, from)) {
       if (!seen[start.to()]) {
         seen[start.to()] = true;
         Start other = ofReceiver[start.to()];
-        if (other == null || serveSender(bySender, other.from(), seen)) {
+        if (other == null || serveSender(sorted, other.from(), seen)) {
           take(start);
           return true;
         }
@@ -168,12 +192,12 @@ final class SlotMatching {
     return false;
   }
 
-  private boolean serveReceiver(@Nullable List<Start>[] byReceiver, int to, boolean[] seen) {
-    for (Start start : at(byReceiver, to)) {
+  private boolean serveReceiver(@Nullable List<Start>[] sorted, int to, boolean[] seen) {
+    for (Start start : at(sorted, to)) {
       if (!seen[start.from()]) {
         seen[start.from()] = true;
         Start other = ofSender[start.from()];
-        if (other == null || serveReceiver(byReceiver, other.to(), seen)) {
+        if (other == null || serveReceiver(sorted, other.to(), seen)) {
           take(start);
           return true;
         }
@@ -187,13 +211,18 @@ final class SlotMatching {
     return list == null ? List.of() : list;
   }
 
-  private static void add(@Nullable List<Start>[] lists, int host, Start start) {
-    List<Start> list = lists[host];
-    if (list == null) {
-      list = new ArrayList<>();
-      lists[host] = list;
+  private @Nullable List<Start>[] by(List<Start> all, ToIntFunction<Start> host) {
+    @Nullable List<Start>[] lists = newLists(hosts);
+    for (Start start : all) {
+      int at = host.applyAsInt(start);
+      List<Start> list = lists[at];
+      if (list == null) {
+        list = new ArrayList<>();
+        lists[at] = list;
+      }
+      list.add(start);
     }
-    list.add(start);
+    return lists;
   }
 
   @SuppressWarnings({"unchecked", "rawtypes"})

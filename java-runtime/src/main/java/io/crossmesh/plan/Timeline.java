@@ -2,10 +2,8 @@ package io.crossmesh.plan;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Predicts when each move starts and ends: a list schedule of chunks on full-duplex NICs. Whenever
@@ -32,7 +30,9 @@ final class Timeline {
   private static final double SAME = 1 + 1e-12;
 
   private final Network network;
-  private final List<Move> moves;
+  private final Trips trips;
+
+  /** The trip that each waits for, or {@link Forwarding#NONE}. */
   private final int[] sources;
 
   /** Chunks that count as one grain, which is sent and lands as one. */
@@ -41,9 +41,8 @@ final class Timeline {
   /** Grains in flight between two hosts. Runs longer than a window hide the latency like one. */
   private final long window;
 
-  // A stage is one hop of one move; stages of a move are neighbours, moves in plan order.
+  // By stage, as the trips have them.
   private final int[] moveOf;
-  private final int[] pairOf;
   private final int[] landed;
   private final int[] sent;
   private final int[] available;
@@ -54,6 +53,7 @@ final class Timeline {
 
   private final int[] nextWaiting;
 
+  private final StagePairs stagePairs;
   private final HostPairs pairs;
 
   // Events, by kind: a resource, a stage whose grain lands, a pair all of whose resources fall
@@ -71,21 +71,15 @@ final class Timeline {
     void busy(int resource, int move, double from, double to);
   }
 
-  private Timeline(List<Move> moves, int[] sources, Network network, Occupied occupied) {
-    this.moves = moves;
+  private Timeline(Trips trips, int[] sources, Network network, Occupied occupied) {
+    this.trips = trips;
     this.sources = sources;
     this.occupied = occupied;
     this.network = network;
-    int stages = 0;
-    double hops = 0;
-    for (Move move : moves) {
-      stages += move.route().size() - 1;
-      hops += (double) move.chunks() * (move.route().size() - 1);
-    }
-    run = (long) Math.ceil(Math.max(1, hops / MAX_EVENTS));
+    int stages = trips.stages();
+    run = (long) Math.ceil(Math.max(1, trips.chunkHops() / MAX_EVENTS));
     window = Math.max(2, WINDOW_CHUNKS / run);
     moveOf = new int[stages];
-    pairOf = new int[stages];
     landed = new int[stages];
     sent = new int[stages];
     available = new int[stages];
@@ -93,23 +87,30 @@ final class Timeline {
     waiting = new int[stages];
     nextWaiting = new int[stages];
     Arrays.fill(waiting, -1);
-    pairs = new HostPairs(network, window, neighbours());
+    stagePairs = StagePairs.of(trips, network.size());
+    pairs = new HostPairs(network, window, stagePairs);
     firstLanding = network.resources();
     firstRelease = firstLanding + stages;
-    start = new double[moves.size()];
-    end = new double[moves.size()];
+    start = new double[trips.count()];
+    end = new double[trips.count()];
     Arrays.fill(start, -1);
   }
 
   /** The moves of routes with their predicted times. */
   static List<Move> predict(List<Route> routes, List<Chosen> chosen, Network network) {
+    Trips trips = Trips.of(routes, chosen);
+    Timeline timeline = predict(trips, sources(routes), network, IGNORED);
     List<Move> moves = new ArrayList<>(routes.size());
-    Map<List<Integer>, List<String>> names = new HashMap<>();
-    for (Route route : routes) {
-      List<String> hosts = names.computeIfAbsent(route.hosts(), network::names);
-      moves.add(route.toMove(chosen.get(route.cell().task().tensor()).chunkBytes(), hosts));
+    for (int m = 0; m < routes.size(); m++) {
+      Route route = routes.get(m);
+      moves.add(
+          route.toMove(
+              trips.chunkBytes(m),
+              timeline.start(m),
+              timeline.end[m],
+              network.names(route.hosts())));
     }
-    return predict(moves, sources(routes), network, IGNORED);
+    return moves;
   }
 
   private static int[] sources(List<Route> routes) {
@@ -136,57 +137,41 @@ final class Timeline {
 
   /** The same, telling of all that is occupied on the way. */
   static List<Move> predict(List<Move> moves, Network network, Occupied occupied) {
-    return predict(moves, Forwarding.sources(moves), network, occupied);
-  }
-
-  private static List<Move> predict(
-      List<Move> moves, int[] sources, Network network, Occupied occupied) {
-    Timeline timeline = new Timeline(moves, sources, network, occupied);
-    timeline.load();
-    timeline.simulate();
+    int[] sources = Forwarding.sources(moves);
+    Timeline timeline = predict(Trips.of(moves, network), sources, network, occupied);
     List<Move> timed = new ArrayList<>(moves.size());
     for (int m = 0; m < moves.size(); m++) {
-      timed.add(moves.get(m).at(Math.max(0, timeline.start[m]), timeline.end[m]));
+      timed.add(moves.get(m).at(timeline.start(m), timeline.end[m]));
     }
     return timed;
   }
 
-  /** The pairs of hosts that are neighbours on the routes, by stage. */
-  private long[] neighbours() {
-    long[] keys = new long[moveOf.length];
-    int stage = 0;
-    for (Move move : moves) {
-      for (int hop = 0; hop + 1 < move.route().size(); hop++) {
-        int from = network.id(move.route().get(hop));
-        keys[stage++] = HostPairs.key(network, from, network.id(move.route().get(hop + 1)));
-      }
-    }
-    return keys;
+  private static Timeline predict(Trips trips, int[] sources, Network network, Occupied occupied) {
+    Timeline timeline = new Timeline(trips, sources, network, occupied);
+    timeline.load();
+    timeline.simulate();
+    return timeline;
+  }
+
+  private double start(int move) {
+    return Math.max(0, start[move]);
   }
 
   private void load() {
-    int[] firstStages = new int[moves.size()];
-    int stage = 0;
-    for (int m = 0; m < moves.size(); m++) {
-      Move move = moves.get(m);
-      firstStages[m] = stage;
-      int count = (int) Math.ceilDiv(move.chunks(), run);
-      for (int hop = 0; hop + 1 < move.route().size(); hop++) {
-        int from = network.id(move.route().get(hop));
-        int to = network.id(move.route().get(hop + 1));
+    for (int m = 0; m < trips.count(); m++) {
+      int count = (int) Math.ceilDiv(trips.chunks(m), run);
+      int first = trips.firstStage(m);
+      for (int stage = first; stage < trips.firstStage(m + 1); stage++) {
         moveOf[stage] = m;
-        pairOf[stage] = pairs.number(from, to);
         grains[stage] = count;
-        if (hop == 0 && sources[m] == Forwarding.NONE) {
+        if (stage == first && sources[m] == Forwarding.NONE) {
           available[stage] = count;
           makeReady(stage);
-        } else if (hop == 0) {
-          int at = moves.get(sources[m]).route().indexOf(move.route().getFirst());
-          int landing = firstStages[sources[m]] + at - 1;
+        } else if (stage == first) {
+          int landing = trips.stageTo(sources[m], trips.from(stage));
           nextWaiting[stage] = waiting[landing];
           waiting[landing] = stage;
         }
-        stage++;
       }
     }
   }
@@ -221,20 +206,20 @@ final class Timeline {
 
   private void launch(int pair, double now) {
     int stage = pairs.first(pair);
-    Move move = moves.get(moveOf[stage]);
+    int move = moveOf[stage];
     int grain = sent[stage]++;
     pairs.occupy(pair);
     if (sent[stage] == available[stage]) {
       pairs.removeFirst(pair);
     }
-    long size = run * move.chunkBytes();
+    long size = run * trips.chunkBytes(move);
     if (grain + 1 == grains[stage]) {
-      size = move.bytes() - grain * size;
+      size = trips.bytes(move) - grain * size;
     }
     double longest = release(stage, size, now);
     events.add(now + longest + pairs.latency(pair), firstLanding + stage);
-    if (start[moveOf[stage]] < 0) {
-      start[moveOf[stage]] = now;
+    if (start[move] < 0) {
+      start[move] = now;
     }
   }
 
@@ -242,7 +227,7 @@ final class Timeline {
   private double release(int stage, long size, double now) {
     double longest = 0;
     boolean together = true;
-    int[] resources = pairs.resources(pairOf[stage]);
+    int[] resources = pairs.resources(stagePairs.ofStage(stage));
     for (int resource : resources) {
       double seconds = size / network.rate(resource);
       together &= seconds == longest || resource == resources[0];
@@ -250,7 +235,7 @@ final class Timeline {
       occupied.busy(resource, moveOf[stage], now, now + seconds);
     }
     if (together) {
-      events.add(now + longest, firstRelease + pairOf[stage]);
+      events.add(now + longest, firstRelease + stagePairs.ofStage(stage));
     } else {
       for (int resource : resources) {
         events.add(now + size / network.rate(resource), resource);
@@ -262,7 +247,7 @@ final class Timeline {
   private void land(int stage, double now) {
     int move = moveOf[stage];
     landed[stage]++;
-    pairs.land(pairOf[stage]);
+    pairs.land(stagePairs.ofStage(stage));
     int relay = stage + 1;
     if (relay < moveOf.length && moveOf[relay] == move) {
       available[relay]++;
@@ -281,6 +266,6 @@ final class Timeline {
   }
 
   private void makeReady(int stage) {
-    pairs.makeReady(pairOf[stage], stage);
+    pairs.makeReady(stagePairs.ofStage(stage), stage);
   }
 }

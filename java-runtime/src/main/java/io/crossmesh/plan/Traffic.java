@@ -1,6 +1,7 @@
 package io.crossmesh.plan;
 
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
@@ -18,12 +19,18 @@ record Traffic(SortedMap<String, Long> sent, SortedMap<String, Long> received) {
     // By host: bytes out, bytes in.
     Map<String, long[]> bytes = new HashMap<>();
     hosts.forEach(host -> bytes.put(host, new long[2]));
+    // Moves by the hundred thousand share a few routes.
+    IdentityHashMap<List<String>, long[]> byRoute = new IdentityHashMap<>();
     for (Move move : moves) {
-      for (int hop = 0; hop + 1 < move.route().size(); hop++) {
-        bytes.computeIfAbsent(move.route().get(hop), host -> new long[2])[0] += move.bytes();
-        bytes.computeIfAbsent(move.route().get(hop + 1), host -> new long[2])[1] += move.bytes();
-      }
+      byRoute.computeIfAbsent(move.route(), route -> new long[1])[0] += move.bytes();
     }
+    byRoute.forEach(
+        (route, moved) -> {
+          for (int hop = 0; hop + 1 < route.size(); hop++) {
+            bytes.computeIfAbsent(route.get(hop), host -> new long[2])[0] += moved[0];
+            bytes.computeIfAbsent(route.get(hop + 1), host -> new long[2])[1] += moved[0];
+          }
+        });
     SortedMap<String, Long> sent = new TreeMap<>();
     SortedMap<String, Long> received = new TreeMap<>();
     bytes.forEach(
