@@ -201,13 +201,27 @@ final class OptimalOrder {
     return chosen.stream().mapToLong(Chosen::chunkBytes).min().orElse(Chosen.MIN_CHUNK_BYTES);
   }
 
-  /**
-   * What goes to each of some holders: its part of all, and the bytes that it still owes of what
-   * was dealt out so far.
-   */
-  private record Dealt(double[] share, double[] debt) {
-    static Dealt by(double[] share) {
-      return new Dealt(share, new double[share.length]);
+  /** Deals bytes out to holders by their parts of all. */
+  private static final class Dealer {
+    private final double[] share;
+
+    /** What each would have to get more. */
+    private final double[] debt;
+
+    Dealer(double[] share) {
+      this.share = share;
+      debt = new double[share.length];
+    }
+
+    /** The holder that these bytes go to. */
+    int next(long bytes) {
+      int most = 0;
+      for (int i = 0; i < share.length; i++) {
+        debt[i] += share[i] * bytes;
+        most = debt[i] > debt[most] ? i : most;
+      }
+      debt[most] -= bytes;
+      return most;
     }
   }
 
@@ -218,27 +232,19 @@ final class OptimalOrder {
    */
   private List<Piece> cut(List<Delivery> deliveries, Senders senders, double seconds) {
     List<Piece> pieces = new ArrayList<>();
-    Map<Senders.Source, Dealt> bySource = new HashMap<>();
+    Map<Senders.Source, Dealer> dealers = new HashMap<>();
     for (Delivery delivery : deliveries) {
       Cell cell = delivery.cell();
       List<Integer> holders = cell.holders().hosts();
       Senders.Source source = senders.source(delivery);
-      Dealt dealt = bySource.computeIfAbsent(source, key -> Dealt.by(senders.shares(key)));
-      double[] share = dealt.share;
-      double[] debt = dealt.debt;
+      Dealer dealer = dealers.computeIfAbsent(source, key -> new Dealer(senders.shares(key)));
       long chunk = chosen.get(cell.task().tensor()).chunkBytes();
       double target = Math.max((double) chunk, seconds * network.bandwidth(holders.getFirst()));
       long element = delivery.bytes() / delivery.box().volume();
       long count = delivery.ring() > 0 ? 1 : Math.round(delivery.bytes() / target);
       for (Box box : Pieces.cut(delivery.box(), count)) {
         long bytes = box.volume() * element;
-        int most = 0;
-        for (int i = 0; i < share.length; i++) {
-          debt[i] += share[i] * bytes;
-          most = debt[i] > debt[most] ? i : most;
-        }
-        debt[most] -= bytes;
-        pieces.add(new Piece(delivery, box, bytes, most, source.urgency()));
+        pieces.add(new Piece(delivery, box, bytes, dealer.next(bytes), source.urgency()));
       }
       if (pieces.size() > most()) {
         return pieces;
