@@ -120,6 +120,17 @@ def test_adaptive_measures_then_chooses_the_same_on_all_and_keeps_to_the_memory(
     assert times.simulate(schedule).makespan <= times.simulate(other).makespan
 
 
+def test_adaptive_with_virtual_stages(cluster):
+    def work(trainer):
+        return [trainer.step().schedule for _ in range(5)], trainer.schedule.virtual, trainer.times().transfer
+
+    for one in together(cluster, [timed(2, 4)] * 2, work, schedule="adaptive"):
+        ran, virtual, transfer = one
+        assert ran == ["interleaved-1f1b"] * 4 + ["adaptive"]
+        assert virtual == 2
+        assert len(transfer) == 2
+
+
 def test_a_trace_of_all_stages_on_one_clock(cluster, tmp_path):
     def work(trainer):
         trainer.step()
@@ -218,6 +229,33 @@ def test_progress_shows_loss_and_shares(cluster):
     assert "2/2" in out.getvalue()
     assert "loss 0" in out.getvalue()
     assert "1f1b" in out.getvalue()
+
+
+def test_clocks_that_differ_are_brought_to_that_of_the_first_process(cluster, monkeypatch):
+    from crossmesh._pipeline import hello
+    from crossmesh._pipeline.gather import Gather
+
+    shifts, found, mine = (100.0, -5.0, 1e4), {}, threading.local()
+
+    class Clock:
+        def perf_counter(self):
+            return time.perf_counter() + mine.shift
+
+    monkeypatch.setattr(hello, "time", Clock())
+
+    def one(number):
+        mine.shift = shifts[number]
+        processes = timed(3).processes
+        with Gather(cluster.agent(HOSTS[number]), "clocks", processes, number, 64, "uint8", 20.0) as gather:
+            found[number] = hello._clock_offset(gather, 3, number)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for number, shift in enumerate(shifts):
+        assert found[number] == pytest.approx(shifts[0] - shift, abs=0.1)
 
 
 def test_a_schedule_beyond_the_memory(cluster):

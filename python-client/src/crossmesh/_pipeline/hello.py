@@ -15,7 +15,8 @@ from .._errors import PlanMismatch
 from .gather import Gather
 from .graph import Process
 
-HELLO_BYTES = 1 << 14
+HELLO_BYTES = 1 << 12
+"""The least room for what a process says; several times as much as it needs, so that all have the same."""
 CLOCK_ROUNDS = 8
 
 
@@ -33,10 +34,11 @@ def compare(
 
     **Raises:** `PlanMismatch` naming what differs and where; `TransferTimeout` if a process does not come.
     """
-    with Gather(agent, f"{name}/hello", processes, mine, HELLO_BYTES, "uint8", timeout) as gather:
-        text = json.dumps({"boot": _boot(), "states": {key: digest[:16] for key, digest in statements.items()}})
-        row = np.zeros(HELLO_BYTES, np.uint8)
-        encoded = text.encode()[:HELLO_BYTES]
+    states = {key: digest[:16] for key, digest in statements.items()}
+    encoded = json.dumps({"boot": _boot(), "states": states}).encode()
+    width = 1 << max(HELLO_BYTES, 2 * len(encoded)).bit_length()
+    with Gather(agent, f"{name}/hello", processes, mine, width, "uint8", timeout) as gather:
+        row = np.zeros(width, np.uint8)
         row[: len(encoded)] = np.frombuffer(encoded, np.uint8)
         told = [_read(bytes(other)) for other in gather.exchange(row)]
         same_clock = len({one["boot"] for one in told}) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,10 @@ class Stage:
     outputs: Mapping[str, Any] = field(kw_only=True)
     params: Any = field(default=None, kw_only=True)
     remat: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if importlib.util.find_spec("jax") is None:
+            raise ImportError('Stages that compute need JAX: pip install "crossmesh[train]".')
 
     def layout(self, value: str, rank: int) -> Sharding:
         """The layout of an input or output of that rank.

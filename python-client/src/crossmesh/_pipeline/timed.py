@@ -14,6 +14,8 @@ from .stage import LOSS, TimedStage
 
 SPIN_SECONDS = 0.0001
 """What a wait does not sleep but looks at the clock: how late the kernel may wake a sleeper."""
+YIELD_SECONDS = 0.00003
+"""How long it may take until a thread that let others run goes on."""
 
 
 class TimedPart:
@@ -70,8 +72,9 @@ def wait_for(seconds: float) -> None:
     end = time.perf_counter() + seconds
     if seconds > SPIN_SECONDS:
         time.sleep(seconds - SPIN_SECONDS)
-    while time.perf_counter() < end:
-        time.sleep(0)  # lets the threads run that move bytes
+    while (left := end - time.perf_counter()) > 0:
+        if left > YIELD_SECONDS:
+            time.sleep(0)  # lets the threads run that move bytes
 
 
 def _tiles(pipeline: Pipeline, part: int, value: Value) -> dict[int, np.ndarray[Any, Any]]:
