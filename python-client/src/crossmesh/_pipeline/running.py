@@ -14,7 +14,7 @@ from .._schedule import schedule as make_schedule
 from .._simulation import Simulation, simulate
 from .graph import Pipeline
 from .runner import most_held
-from .stats import Channel, ProcessTimes, channels_into, ends_of
+from .stats import Channel, Needs, ProcessTimes, channels_into, ends_of
 
 Memory = float | Sequence[float] | None
 
@@ -26,13 +26,15 @@ class Running:
     schedule: Schedule
     lists: tuple[tuple[Op, ...], ...]
     ahead: dict[int, int]
+    needs: Needs
 
     @classmethod
     def of(cls, pipeline: Pipeline, schedule: Schedule) -> Running:
         """The lists of a schedule that fits the pipeline."""
         lists = tuple(schedule.stage(number) for number in range(len(pipeline.processes)))
         parts = range(len(pipeline.stages))
-        return cls(schedule, lists, {part: most_held(lists[pipeline.process_of(part)], part) for part in parts})
+        ahead = {part: most_held(lists[pipeline.process_of(part)], part) for part in parts}
+        return cls(schedule, lists, ahead, Needs(pipeline, lists))
 
 
 def first_schedule(pipeline: Pipeline, wanted: str | Schedule, microbatches: int, memory: Memory) -> Schedule:

@@ -132,39 +132,45 @@ def ends_of(told: Sequence[ProcessTimes]) -> dict[tuple[str, int, int], float]:
     }
 
 
-def made_at(pipeline: Pipeline, told: Sequence[ProcessTimes]) -> list[Times]:
-    """For each process, when the last of what each of its operations takes was made by other stages; 0 if nothing."""
-    ends = ends_of(told)
-    before: dict[tuple[str, int], list[int]] = {}
-    for producer, consumer, values in pipeline.pairs:
-        before.setdefault(("F", consumer), []).append(producer)
-        if any(value.has_gradient for value in values):
-            before.setdefault(("B", producer), []).append(consumer)
-    return [
-        np.array(
-            [
-                max(
-                    (ends[op.kind, other, op.microbatch] for other in before.get((op.kind, op.virtual_stage), ())),
-                    default=0.0,
-                )
-                for op in p.ops
-            ]
-        )
-        for p in told
-    ]
+class Needs:
+    """What each operation of some lists waits for: looked up once for a schedule, read in every step."""
+
+    def __init__(self, pipeline: Pipeline, lists: Sequence[Sequence[Op]]) -> None:
+        before: dict[tuple[str, int], list[int]] = {}
+        for producer, consumer, values in pipeline.pairs:
+            before.setdefault(("F", consumer), []).append(producer)
+            if any(value.has_gradient for value in values):
+                before.setdefault(("B", producer), []).append(consumer)
+        width = max((len(others) for others in before.values()), default=1)
+        numbers: dict[tuple[str, int, int], int] = {}
+        for ops in lists:
+            for op in ops:
+                numbers[op.kind, op.virtual_stage, op.microbatch] = len(numbers)
+        self.kinds = [np.array([op.kind for op in ops]) for ops in lists]
+        self._after = []
+        for ops in lists:
+            after = np.full((len(ops), width), -1, np.int64)
+            for row, op in enumerate(ops):
+                others = before.get((op.kind, op.virtual_stage), ())
+                after[row, : len(others)] = [numbers[op.kind, other, op.microbatch] for other in others]
+            self._after.append(after)
+
+    def made_at(self, told: Sequence[ProcessTimes]) -> list[Times]:
+        """For each process, when other stages made the last of what each of its operations takes; 0 if nothing."""
+        ends = np.concatenate([*(times.ended for times in told), [0.0]])
+        return [ends[after].max(axis=1) for after in self._after]
 
 
-def stage_stats(pipeline: Pipeline, told: Sequence[ProcessTimes]) -> tuple[float, tuple[StageStats, ...]]:
+def stage_stats(pipeline: Pipeline, needs: Needs, told: Sequence[ProcessTimes]) -> tuple[float, tuple[StageStats, ...]]:
     """The makespan of a step and where each process's time went."""
     makespan = max(p.end for p in told) - min(p.begin for p in told)
-    made = made_at(pipeline, told)
     found = []
-    for process, times, ready in zip(pipeline.processes, told, made, strict=True):
+    columns = zip(pipeline.processes, told, needs.made_at(told), needs.kinds, strict=True)
+    for process, times, ready, kinds in columns:
         spans = times.ended - times.started
         compute = float(spans.sum())
         exposed = float(np.maximum(0.0, times.started - np.maximum(times.reached, ready)).sum())
         between = float((times.reached[1:] - times.ended[:-1]).sum() + times.reached[0] - times.begin)
-        kinds = np.array([op.kind for op in times.ops])
         median = {kind: float(np.median(spans[kinds == kind])) if kind in kinds else None for kind in "FBW"}
         names = tuple(pipeline.stages[part].name for part in process.parts)
         found.append(

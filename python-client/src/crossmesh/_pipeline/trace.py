@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .graph import Pipeline
-from .stats import ProcessTimes, channels_into, ends_of, made_at
+from .stats import Needs, ProcessTimes, channels_into, ends_of
 
 STAGES, TRANSFERS = 0, 1
 
@@ -32,8 +32,9 @@ def write_trace(path: Path, pipeline: Pipeline, steps: Sequence[tuple[int, Seque
         events.append(_track(TRANSFERS, lane, f"{ends}, {'gradients' if channel.back else 'values'}"))
     origin = min((times.begin for _, told in steps for times in told), default=0.0)
     for step, told in steps:
-        for number, (times, made) in enumerate(zip(told, made_at(pipeline, told), strict=True)):
-            for row in zip(times.ops, times.reached, times.started, times.ended, made, strict=True):
+        made = Needs(pipeline, [times.ops for times in told]).made_at(told)
+        for number, (times, ready_at) in enumerate(zip(told, made, strict=True)):
+            for row in zip(times.ops, times.reached, times.started, times.ended, ready_at, strict=True):
                 op, reached, start, end, ready = row
                 events.append(_span(STAGES, number, str(op), start - origin, end - origin, {"step": step}))
                 here = min(max(reached, ready), start)

@@ -204,7 +204,7 @@ class Trainer:
             if cause is not error:
                 raise cause from error
             raise
-        makespan, stages = stage_stats(self.pipeline, told)
+        makespan, stages = stage_stats(self.pipeline, running.needs, told)
         norm = None if self._clip_norm is None else square**0.5
         seconds = time.perf_counter() - begin
         name = running.schedule.name
