@@ -32,7 +32,7 @@ def toy(processes, parts, *, tied=False, skip=False, uneven=False, remat=False):
         return {"w": scale * jax.random.normal(a, (WIDTH, WIDTH)), "v": [scale * jax.random.normal(b, (WIDTH, WIDTH))]}
 
     def body(params, x):
-        return x + jnp.tanh(x @ params["w"]) @ params["v"][0]
+        return x + jax.lax.with_sharding_constraint(jnp.tanh(x @ params["w"]), P("x")) @ params["v"][0]
 
     stages = []
     for number in range(parts):

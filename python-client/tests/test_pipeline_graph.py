@@ -135,3 +135,15 @@ def test_a_batch_that_is_not_what_was_stated():
     before = one.params["last"]["b"].copy()
     assert one.step({"x": np.ones((2, 4, 8), np.float32)}) == pytest.approx(2.0)
     np.testing.assert_allclose(one.params["last"]["b"], before - 0.1 / 8, rtol=1e-6)
+
+
+def test_the_time_of_a_transfer_is_that_in_which_the_link_is_busy():
+    from crossmesh._pipeline.running import busy
+
+    def each(made, arrived):
+        return busy(np.array(made, float), np.array(arrived, float)) / len(made)
+
+    assert each([0, 10, 20], [5, 15, 25]) == 5  # alone on the link
+    assert each([0, 1, 2], [5, 10, 15]) == 5  # one waits for the other
+    assert each([0, 0, 0], [15, 15, 15]) == 5  # all share the link
+    assert each([0, 1], [6, 5]) == 3  # the second overtakes the first

@@ -14,6 +14,7 @@ from .._mesh import Mesh
 from .._sharding import Sharding, is_layout
 from .._tree import broadcast_prefix
 from .graph import Pipeline
+from .shapes import axis_names
 from .stage import Stage, even, layout_on
 
 partition: Any = PartitionSpec
@@ -33,11 +34,6 @@ def jax_mesh(mesh: Mesh) -> jax.sharding.Mesh:
         )
     chosen = [here[indices.index(device.index)] for device in mesh.devices]
     return jax.sharding.Mesh(np.array(chosen).reshape(mesh.shape), axis_names(mesh))
-
-
-def axis_names(mesh: Mesh) -> tuple[str, ...]:
-    """The names of the axes in JAX's mesh; `d0`, `d1` ... where the `cm.Mesh` has none."""
-    return mesh.axis_names or tuple(f"d{axis}" for axis in range(len(mesh.shape)))
 
 
 def named(mesh: jax.sharding.Mesh, sharding: Sharding) -> NamedSharding:

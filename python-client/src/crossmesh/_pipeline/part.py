@@ -18,8 +18,8 @@ from .._sender import AT_ONCE_BYTES_MAX
 from .._sharding import Sharding
 from ..jax import assemble
 from .graph import Pipeline
-from .layouts import axis_names, jax_mesh, param_layouts, partition, value_layouts
-from .shapes import abstract, abstract_params, path_text
+from .layouts import jax_mesh, param_layouts, partition, value_layouts
+from .shapes import abstract, abstract_params, axis_names, on_mesh, path_text
 from .stage import LOSS, Stage
 from .whole import Compiled, compile_whole
 
@@ -187,7 +187,7 @@ class Part:
         graded = [*self._graded, *([LOSS] if LOSS in outs else [])]
 
         def run(params: Any, through: Arrays, others: Arrays) -> tuple[Arrays, Arrays]:
-            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+            with on_mesh(self.mesh.abstract_mesh):
                 made = self._stage.fn(params, {**through, **others})
             made = {name: _constrained(made[name], outs[name]) for name in outs}
             return {name: made[name] for name in graded}, {n: v for n, v in made.items() if n not in graded}

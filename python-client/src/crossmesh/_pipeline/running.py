@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._errors import ScheduleError
 from .._schedule import Op, Schedule
@@ -16,6 +17,7 @@ from .graph import Pipeline
 from .runner import most_held
 from .stats import Channel, Needs, ProcessTimes, channels_into, ends_of
 
+Seconds = npt.NDArray[np.float64]
 Memory = float | Sequence[float] | None
 
 
@@ -103,12 +105,11 @@ class Times:
         return {"forward": self.forward, "backward": self.backward, "weight": self.weight, "transfer": transfer}
 
 
-TRANSFER_PERCENTILE = 25
-"""A transfer's own time, without what waited before it on the link."""
-
-
 def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Times:
-    """The times of steps that all ran the same schedule: medians over their micro-batches.
+    """The times of steps that all ran the same schedule.
+
+    Of operations the median; of a boundary the median of the steps, each the time in which it was busy over its
+    transfers.
 
     Every process finds the same from what all of them told.
     """
@@ -124,9 +125,8 @@ def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Tim
                 boundary = _boundary(pipeline, channel)
                 kind = "B" if channel.back else "F"
                 if boundary is not None:
-                    ways.setdefault((boundary, channel.back), []).extend(
-                        max(0.0, at - ends[kind, channel.source, number]) for number, at in enumerate(arrivals.tolist())
-                    )
+                    made = np.array([ends[kind, channel.source, number] for number in range(len(arrivals))])
+                    ways.setdefault((boundary, channel.back), []).append(busy(made, arrivals) / len(arrivals))
     parts = range(len(pipeline.stages))
     apart = all(("W", part) in spans for part in parts)
     count = len(pipeline.processes) - (pipeline.virtual == 1)
@@ -149,4 +149,17 @@ def _middle(seconds: Sequence[float]) -> float:
 
 
 def _way(seconds: Sequence[float] | None) -> float:
-    return round(float(np.percentile(seconds, TRANSFER_PERCENTILE)), 7) if seconds else 0.0
+    return round(float(np.median(seconds)), 7) if seconds else 0.0
+
+
+def busy(made: Seconds, arrived: Seconds) -> float:
+    """Seconds in which something was on its way: what waits behind another transfer, or shares the link with it, does
+    not count twice.
+
+    **Arguments:**
+
+    - `made`, `arrived`: of each micro-batch, in the order in which they were sent.
+    """
+    latest = np.maximum.accumulate(arrived)
+    before = np.concatenate([[-np.inf], latest[:-1]])
+    return float(np.maximum(0.0, latest - np.maximum(made, before)).sum())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._errors import LayoutError
+from .._mesh import Mesh
 from .._spec import TensorSpec
 from .stage import AnyStage, Stage, TimedStage
 
@@ -63,7 +64,8 @@ def _outputs(stage: Stage, known: Mapping[str, TensorSpec], makers: Mapping[str,
 
     inputs = {name: abstract(known[name]) for name in stage.inputs}
     try:
-        return dict(jax.eval_shape(stage.fn, abstract_params(stage), inputs))
+        with on_mesh(jax.sharding.AbstractMesh(stage.mesh.shape, axis_names(stage.mesh))):
+            return dict(jax.eval_shape(stage.fn, abstract_params(stage), inputs))
     except LayoutError:
         raise
     except Exception as error:
@@ -85,3 +87,15 @@ def abstract(spec: TensorSpec) -> Any:
 
     make: Any = jax.ShapeDtypeStruct
     return make(spec.shape, spec.dtype)
+
+
+def on_mesh(mesh: Any) -> Any:
+    """A context in which a bare `PartitionSpec` means this abstract mesh, for functions that are being traced."""
+    import jax
+
+    return jax.sharding.use_abstract_mesh(mesh)
+
+
+def axis_names(mesh: Mesh) -> tuple[str, ...]:
+    """The names of the axes in JAX's mesh; `d0`, `d1` ... where the `cm.Mesh` has none."""
+    return mesh.axis_names or tuple(f"d{axis}" for axis in range(len(mesh.shape)))

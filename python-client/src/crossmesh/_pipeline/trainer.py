@@ -190,8 +190,8 @@ class Trainer:
             headers = [self._rows.header(row) for row in rows]
             self._compare(headers)
             loss = sum(header["loss"] for header in headers)
-            self._check_finite(core, loss)
             square = sum(header["square_norm"] for header in headers)
+            self._check_finite(core, loss, square)
             core.update(self._microbatches, clip_scale(square, self._clip_norm))
             told = self._rows.read(rows, running.lists)
             self._told.append((self._step, told))
@@ -313,13 +313,14 @@ class Trainer:
                 f"process is connected to the agent of {self._agent.name!r}. Start it there, or name another stage."
             )
 
-    def _check_finite(self, core: Core, loss: float) -> None:
-        if not math.isfinite(loss):
+    def _check_finite(self, core: Core, loss: float, square: float) -> None:
+        if not math.isfinite(loss) or not math.isfinite(square):
             core.forget()
             maker = self.pipeline.stages[self.pipeline.loss_part].name
+            norm = "" if self._clip_norm is None else f", and the norm of the gradients is {math.sqrt(square)}"
             raise NonFiniteLoss(
-                f"The loss of step {self._step} is {loss}, made by stage {maker!r}. The parameters are as before the "
-                "step: lower the learning rate, look at the batch, or resume from the last save."
+                f"The loss of step {self._step} is {loss}, made by stage {maker!r}{norm}. The parameters are as before "
+                "the step: lower the learning rate, look at the batch, or resume from the last save."
             )
 
     def _exchange(self, gather: Gather, record: Record | None, begin: float, square: float) -> Any:
