@@ -5,8 +5,9 @@
 #   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
+#   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-peers bench-planner bench-tiles lab wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles lab wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -77,6 +78,20 @@ bench-tiles: $(JAR)
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots
+
+# Each run keeps the cells that it has measured in one file, so that an hour need not be in one piece.
+E2E = cd benchmarks && ../$(BIN)/python -m e2e
+
+bench-e2e: venv
+	$(E2E) timed e2e/results.json --model u_transformer
+	$(E2E) timed e2e/results.json --model gpt
+	$(E2E) timed e2e/results.json --model u_transformer --stages 4 --rho 0.6
+	$(E2E) timed e2e/results.json --model u_transformer --stages 8 --rho 0.6
+	$(E2E) timed e2e/results.json --model gpt --stages 4 --rho 0.15
+	$(E2E) timed e2e/results.json --model gpt --stages 8 --rho 0.15
+	$(E2E) jax e2e/results.json --model u_transformer
+	$(E2E) jax e2e/results.json --model gpt
+	$(E2E) report e2e/results.json --plots e2e/plots
 
 wheel: $(WHEEL)
 

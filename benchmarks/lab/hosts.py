@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,12 +32,12 @@ LOG_LINES = 12
 class Trainer:
     """A trainer process, by its standard input and output."""
 
-    def __init__(self, network: Network, host: str, env: dict[str, str]) -> None:
+    def __init__(self, network: Network, host: str, env: dict[str, str], program: str, pin: Sequence[str]) -> None:
         self.host = host
         self._log = network.directory / f"trainer-{host}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*network.inside(host), sys.executable, "-m", "lab.trainer"],
+                [*network.inside(host), *pin, sys.executable, "-m", program],
                 cwd=BENCHMARKS,
                 env=env,
                 stdin=subprocess.PIPE,
@@ -95,13 +95,30 @@ class Trainer:
 class Hosts:
     """Agents, and unless told otherwise trainers, on all hosts of a network, from construction to `close`.
 
+    **Arguments:**
+
+    - `arena`: of each agent.
+    - `env`: additions to the environment of all.
+    - `trainers`: whether there are any.
+    - `program`: the module that a trainer runs, which reads requests and writes answers as `lab.trainer` does.
+    - `cores`: how many cores the hosts are dealt out to, one each, agent and trainer together; 0 leaves them free.
+
     **Raises:** `LabError` if one does not start, with what it said.
     """
 
     def __init__(
-        self, network: Network, arena: str, env: dict[str, str] | None = None, *, trainers: bool = True
+        self,
+        network: Network,
+        arena: str,
+        env: dict[str, str] | None = None,
+        *,
+        trainers: bool = True,
+        program: str = "lab.trainer",
+        cores: int = 0,
     ) -> None:
         self.network = network
+        self._program = program
+        self._cores = cores
         self.names = network.shape.names
         self._token = secrets.token_urlsafe(32)
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -132,13 +149,17 @@ class Hosts:
 
     def _start_trainers(self) -> None:
         for host in self.names:
-            self.trainers[host] = Trainer(self.network, host, self.env(host))
+            self.trainers[host] = Trainer(self.network, host, self.env(host), self._program, self._pin(host))
         for trainer in self.trainers.values():
             trainer.answer(START_SECONDS_MAX)
 
     def env(self, host: str) -> dict[str, str]:
         """What a process of a host needs to find its agent and its network."""
         return self._env | {"CROSSMESH_AGENT": f"{self.network.address(host)}:{FLIGHT_PORT}"}
+
+    def _pin(self, host: str) -> list[str]:
+        """What is put before a command so that it runs on the host's core."""
+        return ["taskset", "-c", str(self.names.index(host) % self._cores)] if self._cores else []
 
     def _start_agent(self, host: str, arena: str) -> subprocess.Popen[bytes]:
         directory = self.network.directory
@@ -150,7 +171,7 @@ class Hosts:
             command += ["--peer", f"{peer}={self.network.address(peer)}:{FLIGHT_PORT}"]
         with self._agent_log(host).open("wb") as log:
             return subprocess.Popen(
-                [*self.network.inside(host), *command],
+                [*self.network.inside(host), *self._pin(host), *command],
                 env=self._env,
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -100,6 +100,14 @@ class Network:
         """What is put before a command so that it runs on a host."""
         return ["ip", "netns", "exec", self.namespace(host)]
 
+    def set_rate(self, rate: int) -> None:
+        """Give every NIC another rate, in bit/s, while what runs goes on. Racks' uplinks stay as they are."""
+        switches = self._prefix + "sw"
+        for host in self.shape.names:
+            for nic in range(self.shape.nics):
+                _limit(self.namespace(host), f"eth{nic}", rate, "change")
+                _limit(switches, f"{host}n{nic}", rate, "change")
+
     def processes(self, host: str) -> list[int]:
         """The processes that run on a host."""
         return _processes(self.namespace(host))
@@ -175,10 +183,10 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _limit(namespace: str, device: str, rate: int) -> None:
+def _limit(namespace: str, device: str, rate: int, verb: str = "add") -> None:
     burst = max(BURST_BYTES_MIN, int(rate / 8 * BURST_SECONDS))
     shaping = ["root", "tbf", "rate", f"{rate}bit", "burst", str(burst), "latency", QUEUE]
-    run("tc", "-n", namespace, "qdisc", "add", "dev", device, *shaping)
+    run("tc", "-n", namespace, "qdisc", verb, "dev", device, *shaping)
 
 
 def namespaces() -> list[str]:

@@ -1,0 +1,231 @@
+"""The process of one stage: keeps a trainer for each method, and runs a step of one of them when it is told to.
+
+Reads requests and writes answers as JSON lines, as the trainers of the lab do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import socket
+import statistics
+import sys
+import time
+from typing import Any
+
+import crossmesh as cm
+import crossmesh.pipeline as pp
+
+from . import blocking, cells
+
+PROBES = 16
+PROBES_BEFORE = 6
+"""Of them, so many do not count: code that the JVMs have not compiled yet, memory that nobody has touched."""
+PROBE_SECONDS_MAX = 60.0
+
+
+class StageProcess:
+    """Answers requests, one after the other."""
+
+    def __init__(self, agent: cm.Agent) -> None:
+        self._agent = agent
+        self._trainers: dict[str, pp.Trainer] = {}
+        self._pipelines: dict[Any, pp.Pipeline] = {}
+        self._batch: Any = None
+        self._sgd: Any = None
+        self._listener: socket.socket | None = None
+        self._peer: socket.socket | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked."""
+        match request["do"]:
+            case "listen":
+                self._listener = socket.create_server((request["address"], blocking.PORT))
+            case "meet":
+                self._peer = blocking.meet(request["first"], request["address"], self._listener)
+            case "echo":
+                return {"seconds": self._echo(request["first"])}
+            case "probe":
+                return self._probe(request)
+            case "open":
+                self._open(request)
+            case "load":
+                return {"bytes": self._bytes(request)}
+            case "step":
+                return self._step(request)
+            case "close":
+                for trainer in self._trainers.values():
+                    trainer.close()
+                self._trainers.clear()
+        return {}
+
+    def _echo(self, first: bool) -> float:
+        """One way of a byte to the neighbour: half of the median round trip."""
+        assert self._peer is not None
+        times = []
+        for _ in range(PROBES * 5):
+            start = time.perf_counter()
+            if first:
+                self._peer.sendall(b".")
+            self._peer.recv(1)
+            if not first:
+                self._peer.sendall(b".")
+            times.append((time.perf_counter() - start) / 2)
+        return statistics.median(times)
+
+    def _pipeline(self, request: dict[str, Any], kind: str = "whole") -> pp.Pipeline:
+        """The pipeline of a request, made once: what it has compiled is for all methods.
+
+        `"token"`: waits between which a token moves. `"idle"`: stages that take no time, between which all moves.
+        """
+        key = (request["model"], request["jax"], kind)
+        if key not in self._pipelines:
+            self._pipelines[key] = self._make(request, kind)
+        return self._pipelines[key]
+
+    def _make(self, request: dict[str, Any], kind: str) -> pp.Pipeline:
+        hosts = request["hosts"]
+        if kind == "idle":
+            return cells.idle_pipeline(self._pipeline(request))
+        if request["jax"] and kind == "whole":
+            from . import computed
+
+            return computed.pipeline(request["model"], hosts)
+        return cells.timed_pipeline(cells.MODELS[request["model"]], hosts, token=kind == "token")
+
+    def _probe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send or receive what crosses the first boundary by itself, several times.
+
+        Answers when each was sent, or when each had arrived.
+        """
+        made = self._pipeline(request)
+        part = made.index(made.stages[0 if self._agent.name == request["hosts"][0] else 1].name)
+        values = made.pairs[0][2]
+        specs = {v.name: cm.TensorSpec(v.spec.shape, v.spec.dtype, made.layout(part, v)) for v in values}
+        named: dict[str, Any] = {"depth": 1, "timeout": PROBE_SECONDS_MAX, "strategy": request["strategy"]}
+        named["topology"] = cm.Topology.from_json(request["topology"])
+        sent, ended = [], []
+        if request["sends"]:
+            tiles = {name: _ones(spec) for name, spec in specs.items()}
+            with self._agent.sender(request["channel"], specs, **named) as tx:
+                tx.wait_open(PROBE_SECONDS_MAX)
+                for _ in range(PROBES):
+                    time.sleep(request["pause"])
+                    sent.append(time.perf_counter())
+                    tx.send(tiles).result(PROBE_SECONDS_MAX)
+        else:
+            with self._agent.receiver(request["channel"], specs, **named) as rx:
+                for _ in range(PROBES):
+                    arrived = rx.recv().result(PROBE_SECONDS_MAX)
+                    ended.append(time.perf_counter())
+                    del arrived
+        return {"sent": sent, "ended": ended}
+
+    def _open(self, request: dict[str, Any]) -> None:
+        """A trainer for a method."""
+        method = next(m for m in cells.METHODS if m.name == request["method"])
+        kind = "idle" if request["idle"] else "token" if method.token and not request["jax"] else "whole"
+        made = self._pipeline(request, kind)
+        stated = request["schedule"]
+        trainer = pp.Trainer(
+            made,
+            stage=next(stage.name for stage in made.stages if stage.mesh.hosts == (self._agent.name,)),
+            agent=self._agent,
+            schedule=cm.Schedule.from_json(stated) if stated.startswith("{") else stated,
+            microbatches=request["microbatches"],
+            optimizer=self._optimizer(request),
+            memory=None if method.blocking else cells.MEMORY,
+            name=request["channel"],
+            strategy=method.strategy,
+            topology=cm.Topology.from_json(request["topology"]),
+        )
+        core: Any = trainer._core
+        if method.blocking:
+            assert self._peer is not None
+            core.links = blocking.BlockingLinks(core.links, trainer.process == 0, self._peer, trainer._fate.wait)
+        elif method.token and request["jax"]:
+            core.links = self._token_links(request, made, core, trainer)
+        self._trainers[request["channel"]] = trainer
+
+    def _optimizer(self, request: dict[str, Any]) -> Any:
+        if request["jax"] and self._sgd is None:
+            import optax
+
+            self._sgd = optax.sgd(1e-3)
+        return self._sgd
+
+    def _token_links(self, request: dict[str, Any], made: pp.Pipeline, core: Any, trainer: pp.Trainer) -> Any:
+        from crossmesh._pipeline.links import Links
+
+        from .computed import TokenLinks
+
+        tokens = self._pipeline(request, "token")
+        part = trainer.process
+        links = Links(
+            tokens,
+            [part],
+            place=lambda _part, _name, tiles: tiles,
+            export=lambda _part, value: value,
+            agent=self._agent,
+            name=f"{request['channel']}/token",
+            depth=4,
+        )
+        links.wait_open(PROBE_SECONDS_MAX)
+        return TokenLinks(links, made, core.parts[part])
+
+    def _step(self, request: dict[str, Any]) -> dict[str, Any]:
+        batch: Any = None
+        if request["jax"] and not request["idle"]:
+            if self._batch is None:
+                from . import computed
+
+                self._batch = computed.batch(self._pipeline(request), cells.MICROBATCHES)
+            batch = self._batch
+        stats = self._trainers[request["channel"]].step(batch)
+        mine = stats.stages[stats.stage]
+        return {
+            "makespan": stats.makespan,
+            "compute": mine.compute,
+            "exposed": mine.exposed,
+            "bubble": mine.bubble,
+            "runner": mine.runner,
+            "forward": mine.forward,
+            "backward": mine.backward,
+            "weight": mine.weight,
+            "peak": mine.peak_activations,
+        }
+
+    def _bytes(self, request: dict[str, Any]) -> int:
+        """What crosses the first boundary in one micro-batch."""
+        values = self._pipeline(request).pairs[0][2]
+        return sum(math.prod(value.spec.shape) * value.spec.dtype.itemsize for value in values)
+
+
+def _ones(spec: cm.TensorSpec) -> dict[int, Any]:
+    import numpy as np
+
+    boxes = spec.sharding.boxes(spec.shape)
+    return {device: np.ones([hi - lo for lo, hi in box], spec.dtype) for device, box in enumerate(boxes)}
+
+
+def say(answer: dict[str, Any]) -> None:
+    """Write one answer."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    with cm.connect() as agent, contextlib.suppress(BrokenPipeError):
+        process = StageProcess(agent)
+        say({"ready": True})
+        for line in sys.stdin:
+            try:
+                say(process.answer(json.loads(line)))
+            except (cm.CrossmeshError, TimeoutError, OSError, ValueError) as error:
+                say({"error": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The benchmark of whole steps: the rendezvous of its blocking baseline, and what its report calls a miss."""
+
+import itertools
+import queue
+import random
+import socket
+import sys
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+import crossmesh as cm
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from e2e import blocking, cells, measure, report
+
+SECONDS_MAX = 20
+
+
+class FakeLinks:
+    """Links between two threads: a transfer is one put; what is on the wire at once is counted."""
+
+    def __init__(self, first, mailboxes, log):
+        self._first = first
+        self._mailboxes = mailboxes
+        self._log = log
+        self.waiting = []
+        self._activations = self._gradients = {(0, 1): self}
+
+    @property
+    def incoming(self):
+        return [self]
+
+    def begin(self, microbatches, ahead):
+        pass
+
+    def _names(self, _producer, _consumer, *, back):
+        return ["g" if back else "h"]
+
+    def _export(self, _part, value):
+        return value
+
+    def _ask(self, _channel):
+        self.waiting.append(self._mailboxes[self._first])
+
+    def send(self, values):
+        assert self._log["under way"] == 0, "two transfers at once"
+        self._log["under way"] += 1
+        done = Future()
+        self._mailboxes[not self._first].put((values, done))
+        return done
+
+    def inputs(self, _part, _microbatch, wait):
+        return wait(self.waiting.pop(0))
+
+    gradients = inputs
+
+
+class Stage(threading.Thread):
+    """Runs one stage's operations through `BlockingLinks`."""
+
+    def __init__(self, ops, first, peer, mailboxes, log, rng):
+        super().__init__(daemon=True)
+        self._ops = ops
+        self._first = first
+        self._rng = rng
+        self._arrived = {}
+        self.links = blocking.BlockingLinks(FakeLinks(first, mailboxes, log), first, peer, self._wait)
+        self._log = log
+        self.error = None
+        self.done = []
+
+    def _wait(self, arriving):
+        if isinstance(arriving, Future):
+            return arriving.result(SECONDS_MAX)
+        if id(arriving) in self._arrived and self._arrived[id(arriving)]:
+            return self._arrived[id(arriving)].pop(0)
+        values, done = arriving.get(timeout=SECONDS_MAX)
+        self._log["under way"] -= 1
+        self._arrived.setdefault(id(arriving), []).append(values)
+        done.set_result(None)
+        return values
+
+    def run(self):
+        try:
+            self.links.begin(len(self._ops), {})
+            part = 0 if self._first else 1
+            for op in self._ops:
+                for _ in range(self._rng.randrange(3)):
+                    threading.Event().wait(0.0005)
+                if op.kind == "F":
+                    if not self._first:
+                        self.links.inputs(part, op.microbatch, self._wait)
+                    self.links.send_outputs(part, op.microbatch, {"h": op.microbatch})
+                elif op.kind == "B":
+                    if self._first:
+                        self.links.gradients(part, op.microbatch, self._wait)
+                    self.links.send_gradients(part, op.microbatch, {"g": op.microbatch})
+                self.done.append(op)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+@pytest.mark.parametrize("name", ["gpipe", "1f1b", "eager-1f1b", "zb-h1"])
+def test_blocking_transfers_go_one_at_a_time_and_end(name):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    schedule = cm.schedule(name, stages=2, microbatches=12)
+    ends = socket.socketpair()
+    mailboxes = {True: queue.Queue(), False: queue.Queue()}
+    log = {"under way": 0}
+    stages = [
+        Stage(schedule.stage(part), part == 0, ends[part], mailboxes, log, random.Random(seed + part))
+        for part in (0, 1)
+    ]
+    for end in ends:
+        end.settimeout(SECONDS_MAX)
+    for stage in stages:
+        stage.start()
+    for stage in stages:
+        stage.join(SECONDS_MAX)
+        assert stage.error is None
+    for end in ends:
+        end.close()
+    assert [len(stage.done) for stage in stages] == [len(schedule.stage(part)) for part in (0, 1)]
+    assert log["under way"] == 0
+
+
+def cell(seconds, rho=0.6, stages=2, peak=5):
+    runs = [measure.Run(m.name, s, 0.01, peak, makespans=[s] * 5) for m, s in zip(cells.METHODS, seconds, strict=True)]
+    return measure.Cell("u_transformer", rho, stages, 1e8, 0.01, runs=runs)
+
+
+GOOD = (5.0, 2.4, 2.4, 1.95, 1.52, 1.48, 1.47)
+
+
+def test_a_good_cell_misses_nothing_and_keeps_its_numbers():
+    found = cell(GOOD)
+    assert report.misses([found]) == []
+    assert measure.Cell.from_dict(found.to_dict()) == found
+    text = report.tables([found])
+    assert "**1.62**" in text
+    assert "99.3%" in text
+    assert "Every limit is kept." in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({1: 2.1}, "1.42 x Alpa (limit 1.5)"),
+        ({5: 1.56}, "adaptive is slower than eager-1F1B"),
+        ({6: 1.40}, "adaptive is 94.6% of the free network (limit 97%)"),
+    ],
+)
+def test_what_is_missed_is_said(change, words):
+    seconds = [change.get(number, second) for number, second in enumerate(GOOD)]
+    assert any(words in text for text in report.misses([cell(seconds)]))
+
+
+def test_a_prediction_that_is_off_and_too_much_memory_are_said():
+    found = cell(GOOD, peak=6)
+    found.runs[3].predicted *= 0.95
+    missed = report.misses([found])
+    assert any("overlapped 1F1B: the simulator is off by +5.3% (limit 3%)" in text for text in missed)
+    assert any("holds 6 micro-batches (cap 5)" in text for text in missed)
+
+
+def test_boundaries_are_the_papers_over_one_factor():
+    for model, mib in (("gpt", 80), ("u_transformer", 304.5)):
+        for token in (False, True):
+            made = cells.timed_pipeline(cells.MODELS[model], ["a", "b", "c"], token)
+            assert len(made.pairs) == 2
+            bytes_of = {
+                pair[:2]: sum(spec.dtype.itemsize * measure.math.prod(spec.shape) for spec in (v.spec for v in pair[2]))
+                for pair in made.pairs
+            }
+            wanted = 4 if token else mib * 2**20 / cells.SCALE
+            assert set(bytes_of.values()) == {wanted}
+    idle = cells.idle_pipeline(made)
+    assert [stage.forward for stage in idle.stages] == [0.0, 0.0]
+    assert list(itertools.chain(*(pair[:2] for pair in idle.pairs))) == [0, 1]
