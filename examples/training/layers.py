@@ -24,8 +24,8 @@ class Part:
 
     Attributes:
         apply: the stage, ``(params, inputs) -> outputs``, pure.
-        init: its parameters from a key. Each is drawn from the key and its own path in the tree, so a layer starts
-            the same in whichever stage it is, and copies of a shared parameter start equal.
+        init: its parameters from a key. Each is drawn from the key and its own path in the tree: with one key for all
+            stages a layer starts the same in whichever stage it is, and copies of a shared parameter start equal.
         params, inputs, outputs: shapes and types.
     """
 
@@ -60,6 +60,15 @@ def compose(stages: Sequence[Part], params: Sequence[Params], data: Values) -> V
     for stage, own in zip(stages, params, strict=True):
         values |= stage.apply(own, {name: values[name] for name in stage.inputs})
     return values
+
+
+def drawn(part: Part, seed: int) -> Callable[[jax.Array], Params]:
+    """The start of a stage as a pipeline takes it, but from a key that is the same for all stages."""
+
+    def init(_of_the_stage: jax.Array) -> Params:
+        return part.init(jax.random.key(seed))
+
+    return init
 
 
 def split(costs: Sequence[float], stages: int) -> list[range]:

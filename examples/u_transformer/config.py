@@ -49,7 +49,7 @@ def _paper(channels: int) -> Config:
 
 SIZES: Final[dict[str, Config]] = {
     "tiny": Config(channels=8, widths=(1,), image=8, micro_batch=4, heads=2),
-    "small": Config(channels=32, widths=(1, 2, 2), image=16, micro_batch=8),
+    "small": Config(channels=32, widths=(1, 2), image=16, micro_batch=8),
     "medium": Config(channels=64, widths=(1, 2, 4), image=16, micro_batch=8),
     "utransformer-470m": _paper(320),
     "utransformer-1b": _paper(480),
