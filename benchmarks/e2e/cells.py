@@ -11,12 +11,15 @@ import crossmesh.pipeline as pp
 RHOS = (0.15, 0.3, 0.6, 1.0, 1.3)
 """2c / T: c is the time of a boundary at the line rate, T what a micro-batch computes on a stage."""
 MICROBATCHES = 32
-MEMORY = 5
-"""Micro-batches that a stage may hold, in every method that has a choice."""
 COMPUTE_SECONDS = 0.03
 """T of a timed stage: forward, input gradient and weight gradient take a third each."""
 SCALE = 256
 """Bytes of a timed boundary are the paper's over this."""
+
+
+def memory(stages: int) -> int:
+    """Micro-batches that a stage may hold in every method: what eager-1F1B needs, and two more at two stages."""
+    return max(5, 2 * stages - 1)
 
 
 @dataclass(frozen=True)

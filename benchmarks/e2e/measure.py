@@ -197,7 +197,7 @@ class Bench:
         split = method.schedule == "adaptive"
         stated |= asdict(self._times[split])
         if split:
-            schedule = cm.schedule("adaptive", **many, **stated, memory=cells.MEMORY)
+            schedule = cm.schedule("adaptive", **many, **stated, memory=cells.memory(count))
         else:
             schedule = cm.schedule(method.schedule, **many)
         predicted = cm.simulate(schedule, **stated, overlap=not method.blocking).makespan

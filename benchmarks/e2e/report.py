@@ -63,8 +63,9 @@ def misses(found: Sequence[Cell]) -> list[str]:
             missed.append(f"{where}: adaptive is {run.predicted / adaptive:.1%} of what the simulator says")
         faster = [other for other in (cells.EAGER, cells.OVERLAPPED) if adaptive > of(cell, other) * (1 + NOISE)]
         missed += [f"{where}: adaptive is slower than {other.name}" for other in faster]
-        if run is not None and run.peak > cells.MEMORY:
-            missed.append(f"{where}: adaptive holds {run.peak} micro-batches (cap {cells.MEMORY})")
+        cap = cells.memory(cell.stages)
+        if run is not None and run.peak > cap:
+            missed.append(f"{where}: adaptive holds {run.peak} micro-batches (cap {cap})")
         wanted = OVER_ALPA.get((cell.model, cell.rho)) if cell.stages == 2 else None
         if wanted is not None and of(cell, cells.ALPA) / adaptive < wanted:
             missed.append(f"{where}: adaptive is {of(cell, cells.ALPA) / adaptive:.2f} x Alpa (limit {wanted})")

@@ -135,7 +135,7 @@ class StageProcess:
             schedule=cm.Schedule.from_json(stated) if stated.startswith("{") else stated,
             microbatches=request["microbatches"],
             optimizer=self._optimizer(request),
-            memory=None if method.blocking else cells.MEMORY,
+            memory=None if method.blocking else cells.memory(len(made.processes)),
             name=request["channel"],
             strategy=method.strategy,
             topology=cm.Topology.from_json(request["topology"]),
