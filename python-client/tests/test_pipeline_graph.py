@@ -1,5 +1,8 @@
 """What a pipeline refuses when it is made, naming stage and value; and what it finds."""
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,6 +138,18 @@ def test_a_batch_that_is_not_what_was_stated():
     before = one.params["last"]["b"].copy()
     assert one.step({"x": np.ones((2, 4, 8), np.float32)}) == pytest.approx(2.0)
     np.testing.assert_allclose(one.params["last"]["b"], before - 0.1 / 8, rtol=1e-6)
+
+
+def test_what_is_compiled_does_not_hold_the_parameters():
+    import optax
+
+    pipeline = pp.Pipeline(three(), {"x": X})
+    one = pp.single(pipeline, microbatches=1, optimizer=optax.sgd(0.1))
+    one.step({"x": np.ones((1, 4, 8), np.float32)})
+    parameter = weakref.ref(one.params["first"]["b"])
+    del one
+    gc.collect()
+    assert parameter() is None
 
 
 def test_the_time_of_a_transfer_is_that_in_which_the_link_is_busy():

@@ -185,10 +185,11 @@ class Part:
     def _compile(self, *, split: bool) -> Compiled:
         outs = {name: self.layouts[name] for name in self._stage.outputs}
         graded = [*self._graded, *([LOSS] if LOSS in outs else [])]
+        fn, mesh = self._stage.fn, self.mesh.abstract_mesh  # not self: what is compiled outlives its first trainer
 
         def run(params: Any, through: Arrays, others: Arrays) -> tuple[Arrays, Arrays]:
-            with on_mesh(self.mesh.abstract_mesh):
-                made = self._stage.fn(params, {**through, **others})
+            with on_mesh(mesh):
+                made = fn(params, {**through, **others})
             made = {name: _constrained(made[name], outs[name]) for name in outs}
             return {name: made[name] for name in graded}, {n: v for n, v in made.items() if n not in graded}
 
@@ -217,9 +218,11 @@ class Part:
         return jax.tree.map(place, state)
 
     def _compile_update(self) -> Callable[..., Any]:
+        optimizer = self._optimizer
+
         def update(params: Any, state: Any, sums: Any, count: Any, scale: Any) -> Any:
             gradient = jax.tree.map(lambda g: (g / count.astype(g.dtype)) * scale.astype(g.dtype), sums)
-            updates, state = self._optimizer.update(gradient, state, params)
+            updates, state = optimizer.update(gradient, state, params)
             params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
             return params, state, jax.tree.map(jnp.zeros_like, sums)
 
