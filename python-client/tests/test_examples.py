@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,37 @@ def test_two_stage_training_matches_the_same_model_in_one_process(tmp_path: Path
     assert figures["losses"] == pytest.approx(figures["losses_single"], rel=1e-5)
     assert figures["parameter_difference"] <= 1e-5
     assert figures["losses"][-1] < figures["losses"][0]
+
+
+def train_tiny(example: str, out: Path, *options: str) -> list[dict[str, Any]]:
+    """Runs the command of a pipeline example; returns its figures of each step."""
+    train = EXAMPLES / example / "train.py"
+    done = run_example(train, "--size=tiny", "--microbatches=2", "--steps=3", "--timeout=180", f"--out={out}", *options)
+    assert done.returncode == 0, done.stdout
+    rows: list[dict[str, Any]] = json.loads((out / "figures.json").read_text())
+    return rows
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+@pytest.mark.timeout(420)
+@pytest.mark.usefixtures("quick_compiler")
+def test_a_gpt_trains_from_one_command_and_goes_on_from_its_save(tmp_path: Path) -> None:
+    rows = train_tiny("gpt3", tmp_path, "--save-every=2")
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    (resumed,) = train_tiny("gpt3", tmp_path, "--resume")
+    assert (resumed["step"], resumed["loss"]) == (2, rows[2]["loss"])
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("quick_compiler")
+def test_a_u_transformer_trains_from_one_command_and_draws(tmp_path: Path) -> None:
+    assert len(train_tiny("u_transformer", tmp_path)) == 3
+    for picture in ("loss.png", "timeline.png", "digits.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.timeout(60)
