@@ -31,6 +31,7 @@ from ._sender import Sender
 from ._sharding import Sharding
 from ._simulation import OpSpan, Simulation, TransferSpan, simulate
 from ._spec import TensorSpec
+from ._tls import Tls
 from ._topology import Nic, Topology
 from ._transfer import Transfer
 
@@ -67,6 +68,7 @@ __all__ = [
     "Simulation",
     "StepMismatch",
     "TensorSpec",
+    "Tls",
     "Topology",
     "Transfer",
     "TransferCancelled",

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from ._arena import Arena
 from ._channel import ChannelEnd
 from ._control import Control, Gateway
-from ._errors import AgentUnavailable, AuthError, LayoutError
+from ._errors import AgentUnavailable, AuthError, CrossmeshError, LayoutError
 from ._foreign import agent_host_known
 from ._jax_seen import is_abstract, jax_if_imported
 from ._receiver import Receiver
@@ -21,6 +21,7 @@ from ._sender import Sender
 from ._session import Session
 from ._sharding import json_tables
 from ._spec import Leaf, resolve
+from ._tls import AUTHORITY, Tls, open_door
 from ._topology import Topology
 
 PROTOCOL = 1
@@ -238,13 +239,20 @@ class Agent:
         return mine
 
 
-def connect(address: str | None = None, *, token: str | None = None, timeout: float = TIMEOUT_SECONDS) -> Agent:
+def connect(
+    address: str | None = None,
+    *,
+    token: str | None = None,
+    tls: Tls | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Agent:
     """Connect to the agent of this host.
 
     **Arguments:**
 
     - `address`: `"host:port"` of the agent's Flight door; by default `$CROSSMESH_AGENT`.
     - `token`: the cluster's token; by default `$CROSSMESH_TOKEN`.
+    - `tls`: certificates, if the agents were started with some; by default those of the environment (`cm.Tls`).
     - `timeout`: seconds.
 
     **Returns:** an `Agent`, which is a context manager.
@@ -266,7 +274,7 @@ def connect(address: str | None = None, *, token: str | None = None, timeout: fl
             'No agent is named. Pass connect("host:port") or set CROSSMESH_AGENT to the address of its Flight door.'
         )
     secret = token if token is not None else os.environ.get("CROSSMESH_TOKEN", "")
-    hello = flight_action(where, secret, "hello", {"v": 1, "protocol": PROTOCOL}, timeout)
+    hello = flight_action(where, secret, "hello", {"v": 1, "protocol": PROTOCOL}, timeout, tls)
     info = _read_info(hello, where)
     gateway = gateway_of(info)
     agent = local_agent(info, gateway, on_close=gateway.close)
@@ -288,7 +296,9 @@ def local_agent(info: dict[str, Any], gateway: Gateway, on_close: Any = None) ->
     return Agent(info["name"], gateway, arena, status=gateway.status, on_close=on_close)
 
 
-def flight_action(address: str, token: str, action: str, body: dict[str, Any], timeout: float) -> dict[str, Any]:
+def flight_action(
+    address: str, token: str, action: str, body: dict[str, Any], timeout: float, tls: Tls | None = None
+) -> dict[str, Any]:
     """Ask an agent by its Flight door; the answer is one JSON document.
 
     **Raises:** `AuthError`, `AgentUnavailable`.
@@ -297,9 +307,11 @@ def flight_action(address: str, token: str, action: str, body: dict[str, Any], t
 
     options = flight.FlightCallOptions(timeout=timeout, headers=[(b"authorization", b"Bearer " + token.encode())])
     try:
-        with flight.connect(f"grpc://{address}") as client:
+        with open_door(address, tls or Tls.from_env()) as client:
             results = list(client.do_action(flight.Action(action, json.dumps(body).encode()), options))
         return dict(json.loads(results[0].body.to_pybytes()))
+    except CrossmeshError:
+        raise
     except (flight.FlightUnauthenticatedError, flight.FlightUnauthorizedError) as error:
         raise AuthError(
             f"The agent at {address} refused the token. Pass token= or set CROSSMESH_TOKEN to the one that it was "
@@ -307,7 +319,8 @@ def flight_action(address: str, token: str, action: str, body: dict[str, Any], t
         ) from None
     except (ArrowException, OSError, ValueError, IndexError) as error:
         raise AgentUnavailable(
-            f"No agent answers at {address} within {timeout:g} s. Start one there, or correct the address. "
+            f"No agent answers at {address} within {timeout:g} s. Start one there, correct the address, or the "
+            f"certificates if it was started with some (cm.Tls, {AUTHORITY}). "
             f"[{_short(error)}]"
         ) from None
 

@@ -10,18 +10,22 @@ import threading
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
 from ._control import Gateway
-from ._errors import AgentUnavailable, LayoutError
+from ._errors import AgentUnavailable, AuthError, LayoutError
 from ._jvm import Jvm, make_class_cache
 from ._receiver import Receiver
 from ._sender import Sender
 from ._sharding import Sharding
 from ._spec import Leaf, resolve
+from ._tls import Tls
 from ._topology import Topology
 from ._ucx import find_ucx
+
+if TYPE_CHECKING:
+    from ._certificates import Authority
 
 
 class Wire(NamedTuple):
@@ -41,10 +45,13 @@ class LocalCluster:
     - `arena`: the shared memory of each agent, in bytes or as text (`"512MiB"`); pages are taken as they are used.
     - `arena_dir`: where it lies; by default `/dev/shm`.
     - `env`: additions to the agents' environment (`UCX_TLS` ...).
+    - `tls`: whether Flight's connections are encrypted and both ends prove themselves, with certificates that are made
+        for this cluster and thrown away with it (needs the extra `tls`). Tensors between agents go by UCX as ever.
 
     **Raises:**
 
-    `AgentUnavailable` if Java or UCX is missing or an agent does not start, with what to install or what it said.
+    `AgentUnavailable` if Java or UCX is missing or an agent does not start, with what to install or what it said;
+    `AuthError` if `tls` lacks its package.
 
     !!! Example
 
@@ -62,6 +69,7 @@ class LocalCluster:
         arena: str | int = "1GiB",
         arena_dir: str | None = None,
         env: dict[str, str] | None = None,
+        tls: bool = False,
     ) -> None:
         names = tuple(hosts)
         if isinstance(hosts, str) or not names or len(set(names)) != len(names):
@@ -81,6 +89,8 @@ class LocalCluster:
         self._pid = os.getpid()
         self._closed = False
         self._numbers = itertools.count()
+        self._authority = _authority() if tls else None
+        self._tls = self._authority.issue("client") if self._authority else None
         _open.add(self)
         options = ["--transport", transport, "--arena", str(arena)]
         options += ["--arena-dir", arena_dir] if arena_dir else []
@@ -109,7 +119,13 @@ class LocalCluster:
     def env(self, host: str) -> dict[str, str]:
         """What a process needs in its environment so that `cm.connect()` finds the agent of a host."""
         self._check(host)
-        return {"CROSSMESH_AGENT": self._address(host), "CROSSMESH_TOKEN": self._token}
+        tls = self._tls.env() if self._tls else {}
+        return {"CROSSMESH_AGENT": self._address(host), "CROSSMESH_TOKEN": self._token} | tls
+
+    @property
+    def tls(self) -> Tls | None:
+        """A client's certificates, if the cluster was started with `tls=True`."""
+        return self._tls
 
     def reshard(
         self,
@@ -203,6 +219,8 @@ class LocalCluster:
             gateway.close()
         for jvm in self._jvms.values():
             jvm.close()
+        if self._authority is not None:
+            self._authority.close()
 
     def __enter__(self) -> Self:
         return self
@@ -220,7 +238,7 @@ class LocalCluster:
 
     def _start(self, options: list[str], env: dict[str, str]) -> None:
         for host in self._hosts:
-            command = ["agent", "--name", host, *options]
+            command = ["agent", "--name", host, *options, *self._certificates(host)]
             self._jvms[host] = Jvm(command, label=f"Agent {host!r}", with_ucx=True, env=env)
         for host, jvm in self._jvms.items():
             info = self._infos[host] = jvm.wait_ready()
@@ -231,6 +249,12 @@ class LocalCluster:
         for gateway in self._gateways.values():
             gateway.join(peers)
         make_class_cache()
+
+    def _certificates(self, host: str) -> list[str]:
+        if self._authority is None:
+            return []
+        files = self._authority.issue(f"agent-{host}")
+        return ["--tls-ca", str(files.ca), "--tls-cert", str(files.cert), "--tls-key", str(files.key)]
 
     def _address(self, host: str) -> str:
         door = self._infos[host]["flight"]
@@ -250,6 +274,16 @@ _open: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
 def _close_all() -> None:
     for cluster in list(_open):
         cluster.close()
+
+
+def _authority() -> Authority:
+    try:
+        from ._certificates import Authority
+    except ImportError:
+        raise AuthError(
+            "tls=True needs the package cryptography. Install it with: pip install 'crossmesh[tls]'"
+        ) from None
+    return Authority()
 
 
 def _hosts(leaves: Sequence[Leaf]) -> list[str]:

@@ -21,6 +21,7 @@ from ._java import find_jar, find_java
 from ._mesh import Mesh
 from ._plan import plan
 from ._sharding import Sharding
+from ._tls import Tls, open_door
 from ._ucx import find_ucx, ucx_env
 
 SHARED_MEMORY_MIN = 256 << 20
@@ -206,7 +207,7 @@ def _bandwidth(address: str, token: str, host: str) -> str:
     command = flight.FlightDescriptor.for_command(json.dumps(descriptor).encode())
     seconds = []
     try:
-        with flight.connect(f"grpc://{address}") as client:
+        with open_door(address, Tls.from_env()) as client:
             for _ in range(2):  # the first connects, and finds the agent's code cold
                 started = time.perf_counter()
                 writer, _ = client.do_put(command, batch.schema, options)

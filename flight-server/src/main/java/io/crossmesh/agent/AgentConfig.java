@@ -4,9 +4,11 @@ import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.HostPort;
 import io.crossmesh.flight.PeerAddress;
+import io.crossmesh.flight.TlsFiles;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.regex.Pattern;
 
@@ -23,6 +25,7 @@ import java.util.regex.Pattern;
  * @param transport how agents move bytes between them
  * @param peers agents to ask for their addresses at the start; more come by {@code join}
  * @param token opens the Flight door of every agent of the cluster
+ * @param tls certificates of the Flight door; without them it is not encrypted
  * @param exitWithStdin whether the end of standard input ends the agent
  */
 public record AgentConfig(
@@ -36,6 +39,7 @@ public record AgentConfig(
     TransportKind transport,
     List<PeerAddress> peers,
     Token token,
+    Optional<TlsFiles> tls,
     boolean exitWithStdin) {
 
   /** The least arena that makes sense: one small channel. */

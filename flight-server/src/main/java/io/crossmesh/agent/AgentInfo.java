@@ -31,7 +31,7 @@ record AgentInfo(
 
   record Gateway(int port, Token token) {}
 
-  record Flight(String host, int port, Token token) {}
+  record Flight(String host, int port, boolean tls, Token token) {}
 
   record SharedMemory(Path path, long bytes) {}
 
@@ -75,7 +75,12 @@ record AgentInfo(
     json.set(
         "flight",
         flight
-            .map(door -> object().put("host", door.host()).put("port", door.port()))
+            .map(
+                door ->
+                    object()
+                        .put("host", door.host())
+                        .put("port", door.port())
+                        .put("tls", door.tls()))
             .orElse(null));
     json.set(
         "arena",

@@ -3,12 +3,14 @@ package io.crossmesh.agent;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.PeerAddress;
+import io.crossmesh.flight.TlsFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -38,6 +40,11 @@ final class AgentOptions {
       paramLabel = "ADDRESS",
       description = "Address on which Flight and UCX listen. Default: ${DEFAULT-VALUE}.")
   private String bind = "";
+
+  @Option(
+      names = "--allow-public",
+      description = "Let UCX, which is not encrypted, listen on a public --bind address.")
+  private boolean allowPublic;
 
   @Option(
       names = "--flight-port",
@@ -88,6 +95,38 @@ final class AgentOptions {
   private @Nullable Path tokenFile;
 
   @Option(
+      names = "--tls-cert",
+      paramLabel = "FILE",
+      description = "PEM: this agent's certificate chain. With it, Flight speaks TLS only.")
+  private @Nullable Path tlsCertificate;
+
+  @Option(
+      names = "--tls-key",
+      paramLabel = "FILE",
+      description = "PEM: the private key (PKCS #8) of --tls-cert.")
+  private @Nullable Path tlsKey;
+
+  @Option(
+      names = "--tls-ca",
+      paramLabel = "FILE",
+      description = "PEM: the authority that signs the certificates of agents and clients.")
+  private @Nullable Path tlsAuthority;
+
+  @Option(
+      names = "--tls-clients",
+      defaultValue = "require",
+      paramLabel = "require|any",
+      description =
+          "Whether Flight's clients need a certificate of the authority. Default: ${DEFAULT-VALUE}.")
+  private TlsClients tlsClients = TlsClients.REQUIRE;
+
+  /** Whom a door with TLS lets in. */
+  enum TlsClients {
+    REQUIRE,
+    ANY
+  }
+
+  @Option(
       names = "--exit-with-stdin",
       description = "End when standard input ends, as it does when the starter dies.")
   private boolean exitWithStdin;
@@ -98,6 +137,12 @@ final class AgentOptions {
    * @throws CrossmeshException with {@link Code#AGENT_UNAVAILABLE} that names the option
    */
   AgentConfig freeze(Map<String, String> environment) {
+    if (transport == AgentConfig.TransportKind.UCX && !allowPublic && PublicAddress.is(bind)) {
+      throw new CrossmeshException(
+          Code.AGENT_UNAVAILABLE,
+          "--bind %s is a public address, and UCX is neither encrypted nor authenticated; bind to a private one, or say --allow-public."
+              .formatted(bind));
+    }
     return new AgentConfig(
         name,
         infoFile,
@@ -109,7 +154,22 @@ final class AgentOptions {
         transport,
         peers,
         token(environment),
+        tls(),
         exitWithStdin);
+  }
+
+  private Optional<TlsFiles> tls() {
+    Path certificate = tlsCertificate;
+    Path key = tlsKey;
+    Path authority = tlsAuthority;
+    if (certificate == null && key == null && authority == null) {
+      return Optional.empty();
+    }
+    if (certificate == null || key == null || authority == null) {
+      throw new CrossmeshException(
+          Code.AUTH, "TLS needs all of --tls-cert, --tls-key and --tls-ca; give them, or none.");
+    }
+    return Optional.of(new TlsFiles(certificate, key, authority, tlsClients == TlsClients.REQUIRE));
   }
 
   private OptionalInt metricsPort() {

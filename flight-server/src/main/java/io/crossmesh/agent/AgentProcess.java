@@ -1,6 +1,7 @@
 package io.crossmesh.agent;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crossmesh.flight.DoorSecurity;
 import io.crossmesh.flight.FlightDoor;
 import io.crossmesh.flight.Hello;
 import io.crossmesh.flight.HostPort;
@@ -69,8 +70,16 @@ final class AgentProcess implements AutoCloseable {
     Metrics metrics = parts.push(new Metrics(config.name(), System::nanoTime));
     ChannelOpener channels =
         (request, participant) -> metrics.open(engine::open, request, participant);
+    DoorSecurity security =
+        parts.push(
+            config
+                .tls()
+                .map(files -> DoorSecurity.tls(files, metrics::refusedCertificate))
+                .orElseGet(DoorSecurity::plain));
     Peers peers =
-        parts.push(new Peers(config.name(), allocator, config.token().reveal(), engine::setPeers));
+        parts.push(
+            new Peers(
+                config.name(), allocator, config.token().reveal(), security, engine::setPeers));
     PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
     FlightDoor flight =
         parts.push(
@@ -79,8 +88,9 @@ final class AgentProcess implements AutoCloseable {
                     config.name(),
                     config.bind(),
                     config.flightPort(),
+                    security,
                     config.token()::matches,
-                    metrics::refusedAtFlight,
+                    metrics::refusedToken,
                     () -> hello(config, info.get()),
                     engine::status),
                 allocator,
@@ -98,7 +108,9 @@ final class AgentProcess implements AutoCloseable {
             config.name(),
             epoch,
             new AgentInfo.Gateway(gateway.port(), gatewayToken),
-            Optional.of(new AgentInfo.Flight(reachable(config), flight.port(), config.token())),
+            Optional.of(
+                new AgentInfo.Flight(
+                    reachable(config), flight.port(), security.encrypted(), config.token())),
             Optional.of(new AgentInfo.SharedMemory(arena.file(), arena.budget())),
             metricsPort,
             engine.transport());

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.memory.Arena;
+import io.grpc.netty.NettyServerBuilder;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -11,6 +12,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.apache.arrow.flight.FlightServer;
@@ -26,6 +28,9 @@ import org.slf4j.LoggerFactory;
 public final class FlightDoor implements AutoCloseable {
   /** The largest message, so one batch of a tile; larger ones are refused with this number. */
   static final int MESSAGE_BYTES_MAX = 256 << 20;
+
+  /** Arrow's name for a hook on the gRPC server that it builds. */
+  private static final String SERVER_BUILDER = "grpc.builderConsumer";
 
   private static final Logger LOG = LoggerFactory.getLogger(FlightDoor.class);
   private static final long END_SECONDS_MAX = 2;
@@ -49,6 +54,7 @@ public final class FlightDoor implements AutoCloseable {
    * @param host this agent's name
    * @param bind the address to listen on
    * @param port 0 for any
+   * @param security how connections are protected
    * @param token whether a presented token is right
    * @param refused told of each call without the right token
    * @param hello who this agent is
@@ -58,6 +64,7 @@ public final class FlightDoor implements AutoCloseable {
       String host,
       String bind,
       int port,
+      DoorSecurity security,
       Predicate<String> token,
       Runnable refused,
       Supplier<Hello> hello,
@@ -84,13 +91,16 @@ public final class FlightDoor implements AutoCloseable {
                     ? Optional.of(own.get())
                     : peers
                         .address(host)
-                        .map(door -> Location.forGrpcInsecure(door.host(), door.port())));
+                        .map(door -> settings.security().location(door.host(), door.port())));
     FlightServer server =
         FlightServer.builder(
                 allocator, Location.forGrpcInsecure(settings.bind(), settings.port()), producer)
             .headerAuthenticator(new BearerAuthenticator(settings.token(), settings.refused()))
             .maxInboundMessageSize(MESSAGE_BYTES_MAX)
             .executor(calls)
+            .transportHint(
+                SERVER_BUILDER,
+                (Consumer<NettyServerBuilder>) builder -> settings.security().protect(builder))
             .build();
     try {
       server.start();
@@ -105,7 +115,7 @@ public final class FlightDoor implements AutoCloseable {
     // Clients of a door on all addresses know one that reaches it; we do not.
     InetAddress bound = new InetSocketAddress(settings.bind(), 0).getAddress();
     if (bound == null || !bound.isAnyLocalAddress()) {
-      own.set(Location.forGrpcInsecure(settings.bind(), server.getPort()));
+      own.set(settings.security().location(settings.bind(), server.getPort()));
     }
     return new FlightDoor(server, calls, store, reshards);
   }

@@ -35,14 +35,14 @@ final class PeerClient implements AutoCloseable {
   private final CallOption credentials;
   private volatile boolean sameConnection;
 
-  PeerClient(BufferAllocator allocator, HostPort address, String token) {
+  PeerClient(BufferAllocator allocator, HostPort address, String token, DoorSecurity security) {
     this.address = address;
-    this.channel =
+    NettyChannelBuilder call =
         NettyChannelBuilder.forAddress(address.host(), address.port())
-            .usePlaintext()
             .maxTraceEvents(0)
-            .maxInboundMessageSize(Integer.MAX_VALUE)
-            .build();
+            .maxInboundMessageSize(Integer.MAX_VALUE);
+    security.protect(call);
+    this.channel = call.build();
     this.client = FlightGrpcUtils.createFlightClient(allocator, channel);
     this.credentials =
         new CredentialCallOption(headers -> headers.insert("authorization", "Bearer " + token));

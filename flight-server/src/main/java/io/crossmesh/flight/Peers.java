@@ -20,9 +20,14 @@ public final class Peers implements AutoCloseable {
   static final int PEERS_MAX = 4096;
   private static final Duration HELLO_LIMIT = Duration.ofSeconds(5);
 
+  /** The first handshake of a young JVM takes seconds of a core, at both ends. */
+  private static final Duration ENCRYPTED_HELLO_LIMIT = Duration.ofSeconds(20);
+
+
   private final String self;
   private final BufferAllocator allocator;
   private final String token;
+  private final DoorSecurity security;
   private final Consumer<List<PeerSpec>> engine;
   private final Map<String, Peer> peers = new LinkedHashMap<>();
   private boolean closed;
@@ -32,13 +37,19 @@ public final class Peers implements AutoCloseable {
   /**
    * @param self this agent's name, which is skipped where peers are listed
    * @param token opens the other agents' doors
+   * @param security how calls to them are protected
    * @param engine takes all known peers at once
    */
   public Peers(
-      String self, BufferAllocator allocator, String token, Consumer<List<PeerSpec>> engine) {
+      String self,
+      BufferAllocator allocator,
+      String token,
+      DoorSecurity security,
+      Consumer<List<PeerSpec>> engine) {
     this.self = self;
     this.allocator = allocator;
     this.token = token;
+    this.security = security;
     this.engine = engine;
   }
 
@@ -64,7 +75,7 @@ public final class Peers implements AutoCloseable {
     boolean kept = false;
     try {
       Hello hello =
-          Hello.read(client.action(Actions.HELLO, Hello.request(), HELLO_LIMIT), peer.address());
+          Hello.read(client.action(Actions.HELLO, Hello.request(), helloLimit()), peer.address());
       if (!hello.name().equals(peer.name())) {
         throw new CrossmeshException(
             Code.AGENT_UNAVAILABLE,
@@ -79,6 +90,10 @@ public final class Peers implements AutoCloseable {
         closeUnknown(client);
       }
     }
+  }
+
+  private Duration helloLimit() {
+    return security.encrypted() ? ENCRYPTED_HELLO_LIMIT : HELLO_LIMIT;
   }
 
   /**
@@ -96,7 +111,7 @@ public final class Peers implements AutoCloseable {
     Peer known = peers.get(peer.name());
     return known != null && known.client().address().equals(peer.address())
         ? known.client()
-        : new PeerClient(allocator, peer.address(), token);
+        : new PeerClient(allocator, peer.address(), token, security);
   }
 
   private boolean keep(Hello hello, PeerClient client) {

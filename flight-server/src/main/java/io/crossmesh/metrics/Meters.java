@@ -21,7 +21,7 @@ final class Meters implements AutoCloseable {
   private final TransferMeters transfers;
   private Optional<EngineMeters> engine = Optional.empty();
 
-  Meters(String host, LongSupplier clock, LongAdder refusedAtFlight) {
+  Meters(String host, LongSupplier clock, LongAdder refusedTokens, LongAdder refusedCertificates) {
     registry.config().commonTags("host", host);
     collections.bindTo(registry);
     new JvmMemoryMetrics().bindTo(registry);
@@ -29,9 +29,14 @@ final class Meters implements AutoCloseable {
     new FileDescriptorMetrics().bindTo(registry);
     new UptimeMetrics().bindTo(registry);
     transfers = new TransferMeters(registry, clock);
-    FunctionCounter.builder("crossmesh.door.refused", refusedAtFlight, LongAdder::sum)
-        .description("Calls turned away for want of the right token.")
-        .tag("door", "flight")
+    refused("token", refusedTokens);
+    refused("certificate", refusedCertificates);
+  }
+
+  private void refused(String lacks, LongAdder count) {
+    FunctionCounter.builder("crossmesh.door.refused", count, LongAdder::sum)
+        .description("Calls and connections turned away at the Flight door, by what was wrong.")
+        .tag("wrong", lacks)
         .register(registry);
   }
 

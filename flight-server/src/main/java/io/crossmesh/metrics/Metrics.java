@@ -20,7 +20,8 @@ import org.jspecify.annotations.Nullable;
 public final class Metrics implements AutoCloseable {
   private final String host;
   private final LongSupplier clock;
-  private final LongAdder refusedAtFlight = new LongAdder();
+  private final LongAdder refusedTokens = new LongAdder();
+  private final LongAdder refusedCertificates = new LongAdder();
   private @Nullable Meters meters;
 
   /**
@@ -46,8 +47,13 @@ public final class Metrics implements AutoCloseable {
   }
 
   /** Somebody without the token was turned away at the Flight door. */
-  public void refusedAtFlight() {
-    refusedAtFlight.increment();
+  public void refusedToken() {
+    refusedTokens.increment();
+  }
+
+  /** Somebody with a certificate that is not trusted was turned away at the Flight door. */
+  public void refusedCertificate() {
+    refusedCertificates.increment();
   }
 
   /**
@@ -62,7 +68,7 @@ public final class Metrics implements AutoCloseable {
   private synchronized Meters meters() {
     Meters present = meters;
     if (present == null) {
-      present = new Meters(host, clock, refusedAtFlight);
+      present = new Meters(host, clock, refusedTokens, refusedCertificates);
       meters = present;
     }
     return present;

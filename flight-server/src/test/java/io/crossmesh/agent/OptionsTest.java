@@ -50,6 +50,59 @@ class OptionsTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"203.0.113.7", "8.8.8.8", "100.128.0.1", "2001:db8::1", "172.32.0.1"})
+  void ucxDoesNotListenOnAPublicAddressUnlessToldTo(String address) {
+    String[] told = {
+      "--name", "a", "--info-file", "x", "--arena-dir", directory.toString(), "--bind", address
+    };
+    assertThatThrownBy(() -> parse(told))
+        .isInstanceOf(CrossmeshException.class)
+        .hasMessageContaining(address)
+        .hasMessageContaining("--allow-public");
+    assertThat(parse(with(told, "--allow-public")).bind()).isEqualTo(address);
+    assertThat(parse(with(told, "--transport", "none")).bind()).isEqualTo(address);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"127.0.0.1", "10.1.2.3", "192.168.0.9", "172.31.0.1", "100.64.0.1", "fd00::1"})
+  void privateAddressesNeedNoWord(String address) {
+    assertThat(
+            parse(
+                    "--name",
+                    "a",
+                    "--info-file",
+                    "x",
+                    "--arena-dir",
+                    directory.toString(),
+                    "--bind",
+                    address)
+                .bind())
+        .isEqualTo(address);
+  }
+
+  private static String[] with(String[] arguments, String... more) {
+    return Stream.concat(Arrays.stream(arguments), Arrays.stream(more)).toArray(String[]::new);
+  }
+
+  @Test
+  void halfOfTlsIsRefused() {
+    assertThatThrownBy(
+            () ->
+                parse(
+                    "--name",
+                    "a",
+                    "--info-file",
+                    "x",
+                    "--arena-dir",
+                    directory.toString(),
+                    "--tls-cert",
+                    "a.pem"))
+        .isInstanceOf(CrossmeshException.class)
+        .hasMessageContaining("--tls-key");
+  }
+
   @Test
   void defaultsAreThoseOfTheHelp() {
     AgentConfig config =

@@ -70,13 +70,14 @@ class FlightDoorTest {
 
     Host(String name) {
       arena = Arena.create(directory.resolve(name), 16 << 20);
-      peers = new Peers(name, allocator, TOKEN, specs -> {});
+      peers = new Peers(name, allocator, TOKEN, DoorSecurity.plain(), specs -> {});
       door =
           FlightDoor.open(
               new FlightDoor.Settings(
                   name,
                   "127.0.0.1",
                   0,
+                  DoorSecurity.plain(),
                   TOKEN::equals,
                   refused::incrementAndGet,
                   () -> new Hello(name, 1 + name.hashCode(), Optional.empty(), "/none"),
@@ -87,7 +88,7 @@ class FlightDoorTest {
               (request, participant) -> {
                 throw new CrossmeshException(Code.AGENT_UNAVAILABLE, "no engine here.");
               });
-      client = new PeerClient(allocator, address(), TOKEN);
+      client = new PeerClient(allocator, address(), TOKEN, DoorSecurity.plain());
       raw =
           FlightClient.builder(allocator, Location.forGrpcInsecure("127.0.0.1", door.port()))
               .build();

@@ -55,10 +55,10 @@ class MetricsTest {
 
   @Test
   void anAgentWithoutTransportCountsTheRest() {
-    metrics.refusedAtFlight();
+    metrics.refusedToken();
 
     assertThat(metrics.page(Optional::empty).get())
-        .contains("crossmesh_door_refused_total{door=\"flight\",host=\"a\"} 1.0")
+        .contains("crossmesh_door_refused_total{host=\"a\",wrong=\"token\"} 1.0")
         .doesNotContain("crossmesh_bytes");
   }
 

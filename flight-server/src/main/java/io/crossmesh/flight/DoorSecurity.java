@@ -1,0 +1,40 @@
+package io.crossmesh.flight;
+
+import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.NettyServerBuilder;
+import org.apache.arrow.flight.Location;
+
+/** How Flight's connections are protected; the same for all agents of a cluster. */
+public sealed interface DoorSecurity extends AutoCloseable permits PlainDoor, TlsDoor {
+  /** No encryption: for loopback, and for networks that are trusted. */
+  static DoorSecurity plain() {
+    return new PlainDoor();
+  }
+
+  /**
+   * TLS.
+   *
+   * @param files certificates and key
+   * @param refused told of each certificate that the authority has not signed, or that is not valid
+   *     now
+   * @throws io.crossmesh.CrossmeshException with {@code AUTH} if a file cannot be read or is wrong
+   */
+  static DoorSecurity tls(TlsFiles files, Runnable refused) {
+    return TlsDoor.open(files, refused);
+  }
+
+  /** Protects the door. */
+  void protect(NettyServerBuilder door);
+
+  /** Protects a call to another agent's door. */
+  void protect(NettyChannelBuilder call);
+
+  /** What clients are told about where a door is. */
+  Location location(String host, int port);
+
+  /** Whether connections are encrypted. */
+  boolean encrypted();
+
+  @Override
+  void close();
+}
