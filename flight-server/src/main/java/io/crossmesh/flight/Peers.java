@@ -23,7 +23,6 @@ public final class Peers implements AutoCloseable {
   /** The first handshake of a young JVM takes seconds of a core, at both ends. */
   private static final Duration ENCRYPTED_HELLO_LIMIT = Duration.ofSeconds(20);
 
-
   private final String self;
   private final BufferAllocator allocator;
   private final String token;
