@@ -64,6 +64,11 @@ public final class TileLayout {
     return of(extents, lo, extent, elementBytes);
   }
 
+  /** The layout of bytes that follow each other from the tile's first on. */
+  public static TileLayout contiguous(long bytes) {
+    return of(new long[] {bytes}, new long[] {0}, new long[] {bytes}, 1);
+  }
+
   /**
    * The layout of a box in a tile.
    *

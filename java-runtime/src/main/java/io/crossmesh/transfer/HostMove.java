@@ -1,6 +1,5 @@
 package io.crossmesh.transfer;
 
-import io.crossmesh.plan.Move;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,10 +23,14 @@ final class HostMove {
   private final int previous;
   private final int next;
 
+  /**
+   * @param bytes of the slice, with those of the moves that travel with it
+   */
   HostMove(
       int index,
       int ordinal,
-      Move move,
+      long bytes,
+      long chunkBytes,
       int stager,
       @Nullable TilePlace source,
       @Nullable TilePlace target,
@@ -35,9 +38,9 @@ final class HostMove {
       int next) {
     this.index = index;
     this.ordinal = ordinal;
-    this.bytes = move.bytes();
-    this.chunkBytes = move.chunkBytes();
-    this.chunks = Math.toIntExact(move.chunks());
+    this.bytes = bytes;
+    this.chunkBytes = chunkBytes;
+    this.chunks = Math.toIntExact(Math.ceilDiv(bytes, chunkBytes));
     this.stager = stager;
     this.source = source;
     this.target = target;

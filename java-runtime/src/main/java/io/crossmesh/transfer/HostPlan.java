@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 final class HostPlan {
   private final String host;
   private final Plan plan;
-  private final SetLayout landing = new SetLayout();
+  private final SetLayout landing;
   private final List<SetLayout> staging = new ArrayList<>();
   private final List<String> upstream = new ArrayList<>();
   private final List<String> downstream = new ArrayList<>();
@@ -33,6 +33,7 @@ final class HostPlan {
   private final List<HostMove> locals = new ArrayList<>();
   private final List<HostMove> incoming = new ArrayList<>();
   private final List<Branch> branches = new ArrayList<>();
+  private final Bundles bundles;
   private final @Nullable HostMove[] incomingByMove;
   private final Map<Integer, Integer> stagerOf = new HashMap<>();
   private final Set<String> reached = new TreeSet<>();
@@ -56,7 +57,9 @@ final class HostPlan {
     this.host = host;
     this.incomingByMove = new @Nullable HostMove[plan.moves().size()];
     this.movesStaged = new int[stagers.size()];
-    layOutLanding();
+    landing = landing(host);
+    Map<String, SetLayout> landings = new HashMap<>(Map.of(host, landing));
+    this.bundles = new Bundles(plan, host, other -> landings.computeIfAbsent(other, this::landing));
     for (int stager = 0; stager < stagers.size(); stager++) {
       staging.add(new SetLayout());
       for (int device : stagers.get(stager)) {
@@ -77,22 +80,24 @@ final class HostPlan {
       Move move = plan.moves().get(i);
       if (sources[i] != Forwarding.NONE && move.route().getFirst().equals(host)) {
         branch(i, move, sources[i]);
-      } else if (move.route().contains(host)) {
+      } else if (move.route().contains(host) && !bundles.follows(i)) {
         place(i, move);
       }
     }
   }
 
-  private void layOutLanding() {
+  private SetLayout landing(String of) {
+    SetLayout tiles = new SetLayout();
     List<TensorReshard> tensors = plan.request().tensors();
     for (int t = 0; t < tensors.size(); t++) {
       Sharding layout = tensors.get(t).dst();
       for (int device = 0; device < layout.mesh().size(); device++) {
-        if (layout.mesh().hostOf(device).equals(host)) {
-          landing.add(t, tensors.get(t).tensor(), layout, device);
+        if (layout.mesh().hostOf(device).equals(of)) {
+          tiles.add(t, tensors.get(t).tensor(), layout, device);
         }
       }
     }
+    return tiles;
   }
 
   private void stage(Move move) {
@@ -117,17 +122,20 @@ final class HostPlan {
       stager = stager(move);
       Box tile = tensor.src().tile(tensor.tensor().shape(), move.sender());
       long offset = staging.get(stager).offset(move.tensor(), tile);
-      source = new TilePlace(offset, layout(move, tile));
+      source = place(index, move, offset, tile);
     }
-    TilePlace target = position > 0 || move.local() ? target(move) : null;
+    TilePlace target = position > 0 || move.local() ? target(index, move) : null;
     int previous = position == 0 ? HostMove.NONE : index(upstream, move.route().get(position - 1));
     int next =
         position == move.route().size() - 1
             ? HostMove.NONE
             : index(downstream, move.route().get(position + 1));
     List<HostMove> kind = move.local() ? locals : position == 0 ? origins : incoming;
+    long bytes = bundles.bytes(index);
+    long chunkBytes =
+        bytes == move.bytes() ? move.chunkBytes() : Math.min(bytes, Bundles.CHUNK_BYTES);
     HostMove placed =
-        new HostMove(index, kind.size(), move, stager, source, target, previous, next);
+        new HostMove(index, kind.size(), bytes, chunkBytes, stager, source, target, previous, next);
     kind.add(placed);
     if (position > 0) {
       incomingByMove[index] = placed;
@@ -148,11 +156,19 @@ final class HostPlan {
     int ordinal = branches.size();
     HostMove placed =
         new HostMove(
-            index, ordinal, move, HostMove.NONE, null, brought.target(), HostMove.NONE, next);
+            index,
+            ordinal,
+            move.bytes(),
+            move.chunkBytes(),
+            HostMove.NONE,
+            null,
+            brought.target(),
+            HostMove.NONE,
+            next);
     branches.add(new Branch(placed, brought));
   }
 
-  private TilePlace target(Move move) {
+  private TilePlace target(int index, Move move) {
     TensorReshard tensor = tensor(move);
     Set<Box> tiles = new LinkedHashSet<>();
     for (int device : move.receivers()) {
@@ -164,11 +180,16 @@ final class HostPlan {
       throw broken(move, "it has " + tiles.size() + " tiles on one host");
     }
     Box tile = tiles.iterator().next();
-    return new TilePlace(landing.offset(move.tensor(), tile), layout(move, tile));
+    return place(index, move, landing.offset(move.tensor(), tile), tile);
   }
 
-  private TileLayout layout(Move move, Box tile) {
-    return TileLayout.of(tile, move.box(), tensor(move).tensor().dtype().bytes());
+  private TilePlace place(int index, Move move, long offset, Box tile) {
+    long bytes = bundles.bytes(index);
+    TileLayout layout =
+        bytes == move.bytes()
+            ? TileLayout.of(tile, move.box(), tensor(move).tensor().dtype().bytes())
+            : TileLayout.contiguous(bytes);
+    return new TilePlace(offset, layout);
   }
 
   private TensorReshard tensor(Move move) {

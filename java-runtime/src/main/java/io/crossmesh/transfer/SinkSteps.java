@@ -255,7 +255,10 @@ final class SinkSteps {
     // With nothing to land, that all sources have begun is all there is to wait for.
     boolean begun = plan.landingChunks() > 0 || step.started().cardinality() == starts.size();
     if (!step.over() && step.landed() && begun) {
-      if (step.tellDone()) {
+      boolean first = step.tellDone();
+      // A process may sleep until it has the step; the sources are told meanwhile.
+      handOver(step);
+      if (first) {
         node.outbox()
             .send(
                 starts.sources(),
@@ -264,7 +267,6 @@ final class SinkSteps {
                 step.step(),
                 ControlMessage.NO_PAYLOAD);
       }
-      handOver(step);
     }
   }
 

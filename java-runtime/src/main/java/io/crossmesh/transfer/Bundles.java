@@ -1,0 +1,167 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.memory.Arena;
+import io.crossmesh.mesh.Box;
+import io.crossmesh.mesh.Sharding;
+import io.crossmesh.plan.Forwarding;
+import io.crossmesh.plan.Move;
+import io.crossmesh.plan.Plan;
+import io.crossmesh.plan.TensorReshard;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Moves of whole tiles that lie one after the other at both ends, and so can travel as if they were
+ * one slice: a thousand small tensors then cost as many messages as one large one.
+ *
+ * <p>The sender and the receiver must find the same bundles, and neither knows how the other's
+ * devices are divided among processes. So the members of a bundle follow each other among all moves
+ * that begin at their host, are of one device, and touch their tiles first: then nothing comes
+ * between them in whatever staging set they lie. Slices that another host forwards stay by
+ * themselves.
+ */
+final class Bundles {
+  /** Chunks of a bundle, in bytes: what a link carries at its best rate. No member is larger. */
+  static final long CHUNK_BYTES = 1 << 20;
+
+  private record Tile(int tensor, Box box) {}
+
+  /** What was last at a host where moves begin. */
+  private static final class Origin {
+    private final Set<Tile> touched = new HashSet<>();
+    private int last = ALONE;
+    private long end;
+  }
+
+  private static final int ALONE = -1;
+
+  private final Plan plan;
+  private final Landings landings;
+  private final int[] head;
+  private final long[] bytes;
+
+  /** Where tiles lie in the landing sets of a host. */
+  interface Landings {
+    SetLayout of(String host);
+  }
+
+  /** The bundles that leave a host or reach it. */
+  Bundles(Plan plan, String host, Landings landings) {
+    this.plan = plan;
+    this.landings = landings;
+    this.head = new int[plan.moves().size()];
+    this.bytes = new long[head.length];
+    Map<String, Origin> origins = origins(host);
+    boolean[] alone = alone();
+    for (int m = 0; m < head.length; m++) {
+      Move move = plan.moves().get(m);
+      head[m] = m;
+      bytes[m] = move.bytes();
+      Origin origin = origins.get(move.route().getFirst());
+      if (origin != null && begins(move)) {
+        join(origin, m, move, alone[m]);
+      }
+    }
+  }
+
+  private Map<String, Origin> origins(String host) {
+    Map<String, Origin> origins = new HashMap<>();
+    for (Move move : plan.moves()) {
+      String first = move.route().getFirst();
+      if (first.equals(host) || move.route().getLast().equals(host)) {
+        origins.computeIfAbsent(first, h -> new Origin());
+      }
+    }
+    return origins;
+  }
+
+  private void join(Origin origin, int m, Move move, boolean alone) {
+    int last = origin.last;
+    origin.last = ALONE;
+    // The slices of a tile are not larger than it: none of a small tile is passed over here.
+    if (move.bytes() > CHUNK_BYTES) {
+      return;
+    }
+    TensorReshard tensor = tensor(move);
+    boolean first =
+        origin.touched.add(new Tile(move.tensor(), tile(tensor.src(), move, move.sender())));
+    if (alone || !first || !whole(move)) {
+      return;
+    }
+    Box target = tile(tensor.dst(), move, receivers(move).getFirst());
+    long offset = landings.of(move.route().getLast()).offset(move.tensor(), target);
+    if (last != ALONE && together(plan.moves().get(last), move) && offset == origin.end) {
+      head[m] = head[last];
+      bytes[head[m]] += move.bytes();
+    }
+    origin.last = move.bytes() % Arena.ALIGNMENT_BYTES == 0 ? m : ALONE;
+    origin.end = offset + move.bytes();
+  }
+
+  /** Moves that are forwarded, or cross more hosts than two. */
+  private boolean[] alone() {
+    boolean[] alone = new boolean[head.length];
+    int[] sources = Forwarding.sources(plan.moves());
+    for (int m = 0; m < alone.length; m++) {
+      alone[m] |= plan.moves().get(m).route().size() != 2;
+      if (sources[m] != Forwarding.NONE) {
+        alone[sources[m]] = true;
+      }
+    }
+    return alone;
+  }
+
+  private boolean begins(Move move) {
+    return tensor(move).src().mesh().hostOf(move.sender()).equals(move.route().getFirst());
+  }
+
+  /** Whether the slice is all of its tile at both ends. */
+  private boolean whole(Move move) {
+    TensorReshard tensor = tensor(move);
+    return move.box().equals(tile(tensor.src(), move, move.sender()))
+        && receivers(move).stream()
+            .allMatch(device -> move.box().equals(tile(tensor.dst(), move, device)));
+  }
+
+  private List<Integer> receivers(Move move) {
+    List<Integer> there = new ArrayList<>();
+    for (int device : move.receivers()) {
+      if (tensor(move).dst().mesh().hostOf(device).equals(move.route().getLast())) {
+        there.add(device);
+      }
+    }
+    return there;
+  }
+
+  private boolean together(Move one, Move next) {
+    return one.route().equals(next.route())
+        && tensor(one)
+            .src()
+            .mesh()
+            .devices()
+            .get(one.sender())
+            .equals(tensor(next).src().mesh().devices().get(next.sender()));
+  }
+
+  private Box tile(Sharding layout, Move move, int device) {
+    return layout.tile(tensor(move).tensor().shape(), device);
+  }
+
+  private TensorReshard tensor(Move move) {
+    return plan.request().tensors().get(move.tensor());
+  }
+
+  /** Whether a move travels in the bundle of an earlier one. */
+  boolean follows(int move) {
+    return head[move] != move;
+  }
+
+  /** Bytes of the bundle that begins with a move; of the move alone if there is none. */
+  long bytes(int move) {
+    return bytes[move];
+  }
+}
