@@ -31,6 +31,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
  *       no other session sees anything of it.
  *   <li>No event is lost and none overtakes another: what finds the ring full waits here and is
  *       moved when the client has made room.
+ *   <li>A freed staging set alone wakes nobody at once: the news that its step is delivered mostly
+ *       follows before the owner thread sleeps, and a client that wakes takes a core from the hosts
+ *       that the step is on its way to. It is rung then, or after some turns of a busy owner.
  *   <li>A side that sleeps is woken: it says so first and looks once more then; the other leaves
  *       its record first and looks for the word then, with a fence between on both sides.
  * </ul>
@@ -38,6 +41,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 final class ClientRing implements Mailbox {
   static final int RECORDS = 4096;
   static final int RECORD_BYTES = 64;
+
+  /** Turns of the owner thread that a freed set may wait for other news. */
+  static final int UNRUNG_TURNS_MAX = 64;
 
   /** "CMRING01" as it lies in memory. */
   static final long MAGIC = 0x3130474E49524D43L;
@@ -86,6 +92,7 @@ final class ClientRing implements Mailbox {
   private long commandsHead;
   private long eventsTail;
   private boolean broken;
+  private int turnsUnrung;
   private volatile boolean closing;
   private volatile boolean over;
 
@@ -163,6 +170,10 @@ final class ClientRing implements Mailbox {
       moveWaiting();
     } else {
       write(kind, channel, step, first, second, third);
+      if (kind == SENT) {
+        turnsUnrung = Math.max(turnsUnrung, 1);
+        return;
+      }
     }
     ringIfAsleep();
   }
@@ -200,6 +211,7 @@ final class ClientRing implements Mailbox {
   }
 
   private void ringIfAsleep() {
+    turnsUnrung = 0;
     VarHandle.fullFence();
     if ((long) WORD.getAcquire(shared, CLIENT_SLEEPS) != 0) {
       WORD.setRelease(shared, CLIENT_SLEEPS, 0L);
@@ -225,6 +237,9 @@ final class ClientRing implements Mailbox {
     if (broken) {
       handler.broken("it wrote positions into its ring that cannot be");
       return 1;
+    }
+    if (turnsUnrung > 0 && ++turnsUnrung > UNRUNG_TURNS_MAX) {
+      ringIfAsleep();
     }
     Runnable call = calls.poll();
     int taken = takeCommands();
@@ -267,6 +282,9 @@ final class ClientRing implements Mailbox {
   public boolean sleep() {
     if (over) {
       return true;
+    }
+    if (turnsUnrung > 0) {
+      ringIfAsleep();
     }
     WORD.setRelease(shared, AGENT_SLEEPS, 1L);
     VarHandle.fullFence();
