@@ -55,6 +55,7 @@ bench: venv bench-planner bench-tiles
 	$(BIN)/crossmesh bench link --transport shm
 	$(BIN)/crossmesh bench link --transport tcp --mib 1
 	$(BIN)/crossmesh bench link --transport shm --mib 1
+	$(BIN)/crossmesh bench many
 	$(BIN)/crossmesh bench latency
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/runner.py --jax

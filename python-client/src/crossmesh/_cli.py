@@ -250,6 +250,34 @@ def latency(
     console.print(table)
 
 
+@bench_app.command()
+def many(
+    transport: Annotated[str, typer.Option(help="tcp (loopback) or shm.")] = "tcp",
+    count: Annotated[int, typer.Option(help="Tensors in one transfer.")] = 1000,
+    kib: Annotated[int, typer.Option(help="KiB of each.")] = 64,
+    rounds: Annotated[int, typer.Option(help="Timed rounds.")] = 15,
+    as_json: Annotated[bool, typer.Option("--json", help="Print numbers for programs.")] = False,
+) -> None:
+    """Many small tensors in one transfer, beside one tensor of as many bytes, from send() to recv().result()."""
+    from ._bench import TRANSPORTS
+    from ._many import many as measure
+
+    if transport not in TRANSPORTS:
+        raise LayoutError(f"There is no transport {transport!r}. Available: {', '.join(TRANSPORTS)}.")
+    result = measure(transport=transport, count=count, nbytes=kib << 10, rounds=rounds)
+    if as_json:
+        print(json.dumps(result.to_dict()))  # noqa: T201
+        return
+    table = Table(title=f"One transfer over {transport}, medians of {rounds}")
+    for heading in ("", "ms", "from", "to"):
+        table.add_column(heading, justify="right")
+    for name, seconds in ((f"{count} of {kib} KiB", result.many), (f"1 of {count * kib} KiB", result.one)):
+        ordered = sorted(1e3 * value for value in seconds)
+        table.add_row(name, f"{ordered[len(ordered) // 2]:.1f}", f"{ordered[0]:.1f}", f"{ordered[-1]:.1f}")
+    console.print(table)
+    console.print(f"ratio {result.ratio:.2f}")
+
+
 @app.command()
 def demo(
     divide: Annotated[int, typer.Option(help="What dimension 0 of every tensor is divided by.")] = 8,
