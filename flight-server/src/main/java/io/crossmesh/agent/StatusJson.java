@@ -37,7 +37,8 @@ final class StatusJson {
     json.putObject("arena")
         .put("used", status.arenaUsedBytes())
         .put("budget", status.arenaBudgetBytes());
-    return json.put("dropped_messages", status.droppedMessages());
+    return json.put("dropped_messages", status.droppedMessages())
+        .put("damaged_chunks", status.damagedChunks());
   }
 
   private static ObjectNode traffic(Counters.Traffic traffic) {

@@ -119,6 +119,7 @@ class MetricsTest {
         traffic,
         10,
         100,
-        7);
+        7,
+        2);
   }
 }

@@ -1,6 +1,7 @@
 package io.crossmesh.transfer;
 
 import io.crossmesh.plan.Plan;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -198,6 +199,11 @@ final class Channel {
           sending.done(host, step);
         }
       }
+      case RESEND -> {
+        if (sending != null) {
+          sending.resend(host, step, ControlCodec.readChunk(message.payload()));
+        }
+      }
       case STEP_FAIL -> failStep(step, ControlCodec.readFailure(message.payload()), false);
       case CLOSE -> close(host, step, ControlCodec.readNumber(message.payload()));
       default -> node.drop();
@@ -382,6 +388,10 @@ final class Channel {
       wake();
     }
     return chunks;
+  }
+
+  long checksum(MemorySegment payload) {
+    return node.checksums().of(payload);
   }
 
   void countSent(long bytes) {

@@ -31,6 +31,20 @@ final class ControlCodec {
   /** A claim that is void, and why. */
   record Withdrawal(long number, String name, Failure failure) {}
 
+  /** A chunk of a step: the index of its move in the plan, and its own in the move. */
+  record Chunk(int move, int chunk) {}
+
+  static byte[] chunk(Chunk chunk) {
+    return bytes(object().put("move", chunk.move).put("chunk", chunk.chunk));
+  }
+
+  static Chunk readChunk(byte[] payload) {
+    JsonValue root = parse(payload, "chunk");
+    return new Chunk(
+        (int) root.get("move").integer(0, Integer.MAX_VALUE),
+        (int) root.get("chunk").integer(0, Integer.MAX_VALUE));
+  }
+
   static byte[] hello(String host) {
     return bytes(object().put("host", host));
   }

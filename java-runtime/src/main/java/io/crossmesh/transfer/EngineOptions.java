@@ -13,12 +13,16 @@ import java.util.function.Function;
  * @param planning where it plans; a large plan on the owner thread would hold up other channels
  * @param chunksInFlight window of each channel to each next host
  * @param copyBytesPerTurn how much a channel copies inside the host before others have a turn
+ * @param checksums whether chunks carry a CRC32C from the tile that they leave to the one where
+ *     they land. Staged tiles then stay taken until every host has the step, not only until they
+ *     have left: a chunk that arrives damaged is sent again from there
  */
 public record EngineOptions(
     Function<PlanRequest, Plan> planner,
     Consumer<Runnable> planning,
     int chunksInFlight,
-    long copyBytesPerTurn) {
+    long copyBytesPerTurn,
+    boolean checksums) {
   /** Default of {@link #chunksInFlight}. */
   public static final int CHUNKS_IN_FLIGHT = 8;
 
@@ -33,16 +37,22 @@ public record EngineOptions(
 
   /** The defaults, planning on the owner thread. */
   public static EngineOptions defaults() {
-    return new EngineOptions(Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN);
+    return new EngineOptions(
+        Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN, true);
   }
 
   /** The same, planning elsewhere. */
   public EngineOptions withPlanning(Consumer<Runnable> executor) {
-    return new EngineOptions(planner, executor, chunksInFlight, copyBytesPerTurn);
+    return new EngineOptions(planner, executor, chunksInFlight, copyBytesPerTurn, checksums);
   }
 
   /** The same with another planner. */
   public EngineOptions withPlanner(Function<PlanRequest, Plan> other) {
-    return new EngineOptions(other, planning, chunksInFlight, copyBytesPerTurn);
+    return new EngineOptions(other, planning, chunksInFlight, copyBytesPerTurn, checksums);
+  }
+
+  /** The same with or without checksums. */
+  public EngineOptions withChecksums(boolean on) {
+    return new EngineOptions(planner, planning, chunksInFlight, copyBytesPerTurn, on);
   }
 }

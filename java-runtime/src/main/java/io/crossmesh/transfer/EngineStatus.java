@@ -6,6 +6,7 @@ import java.util.List;
  * A reading of the engine.
  *
  * @param droppedMessages messages refused: garbage, strangers, dead steps, duplicates
+ * @param damagedChunks chunks that arrived damaged and were asked for again
  */
 public record EngineStatus(
     String host,
@@ -15,7 +16,8 @@ public record EngineStatus(
     Counters.Traffic traffic,
     long arenaUsedBytes,
     long arenaBudgetBytes,
-    long droppedMessages) {
+    long droppedMessages,
+    long damagedChunks) {
   public EngineStatus {
     peers = List.copyOf(peers);
     channels = List.copyOf(channels);

@@ -35,6 +35,7 @@ final class HostPlan {
   private final List<Branch> branches = new ArrayList<>();
   private final Bundles bundles;
   private final @Nullable HostMove[] incomingByMove;
+  private final @Nullable HostMove[] originByMove;
   private final Map<Integer, Integer> stagerOf = new HashMap<>();
   private final Set<String> reached = new TreeSet<>();
   private final int[] movesStaged;
@@ -56,6 +57,7 @@ final class HostPlan {
     this.plan = plan;
     this.host = host;
     this.incomingByMove = new @Nullable HostMove[plan.moves().size()];
+    this.originByMove = new @Nullable HostMove[plan.moves().size()];
     this.movesStaged = new int[stagers.size()];
     landing = landing(host);
     Map<String, SetLayout> landings = new HashMap<>(Map.of(host, landing));
@@ -82,6 +84,9 @@ final class HostPlan {
         branch(i, move, sources[i]);
       } else if (move.route().contains(host) && !bundles.follows(i)) {
         place(i, move);
+      }
+      if (sources[i] != Forwarding.NONE) {
+        originByMove[i] = originByMove[sources[i]];
       }
     }
   }
@@ -139,6 +144,8 @@ final class HostPlan {
     kind.add(placed);
     if (position > 0) {
       incomingByMove[index] = placed;
+    } else {
+      originByMove[index] = placed;
     }
     landingChunks += target == null ? 0 : placed.chunks();
     relays += position > 0 && next != HostMove.NONE ? 1 : 0;
@@ -256,9 +263,33 @@ final class HostPlan {
     return branches;
   }
 
+  /** Whether what an incoming move brings is sent on by another move. */
+  boolean isBranched(HostMove brought) {
+    for (Branch branch : branches) {
+      if (branch.brought().index() == brought.index()) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** The incoming move with this index in the plan, if it is one. */
   @Nullable HostMove incoming(int move) {
     return move < incomingByMove.length ? incomingByMove[move] : null;
+  }
+
+  /**
+   * The move that this host stages and whose bytes the move with this index in the plan brings,
+   * forwarded or not; nothing if it stages none.
+   */
+  @Nullable HostMove origin(int move) {
+    return move < originByMove.length ? originByMove[move] : null;
+  }
+
+  /** The host that stages what a move brings. */
+  String originHost(int index) {
+    Move move = plan.moves().get(index);
+    return tensor(move).src().mesh().hostOf(move.sender());
   }
 
   /** Chunks that must land here, copied ones too, before a step is whole. */

@@ -9,15 +9,22 @@ import org.jspecify.annotations.Nullable;
 final class InMove {
   private final HostMove move;
   private final BitSet seen;
+  private final BitSet missed = new BitSet();
   private final BitSet landed;
+  private final long[] checksums;
   private final @Nullable OutMove forward;
   private final List<OutMove> branches = new ArrayList<>();
   private int left;
 
-  InMove(HostMove move, BitSet landed, @Nullable OutMove forward) {
+  /**
+   * @param landed filled in here, for those that forward the move
+   * @param checksums with which the chunks come, likewise; empty when nobody forwards it
+   */
+  InMove(HostMove move, BitSet landed, long[] checksums, @Nullable OutMove forward) {
     this.move = move;
     this.seen = new BitSet(move.chunks());
     this.landed = landed;
+    this.checksums = checksums;
     this.forward = forward;
     this.left = move.chunks();
   }
@@ -35,9 +42,29 @@ final class InMove {
     return true;
   }
 
-  void land(int chunk) {
+  /** Notes that a chunk came damaged: it may come once more. */
+  void miss(int chunk) {
+    missed.set(chunk);
+  }
+
+  /** Notes a chunk that begins to land once more; false when it was not missed. */
+  boolean seeAgain(int chunk) {
+    boolean wanted = missed.get(chunk);
+    missed.clear(chunk);
+    return wanted;
+  }
+
+  void land(int chunk, long checksum) {
     landed.set(chunk);
+    if (checksums.length > 0) {
+      checksums[chunk] = checksum;
+    }
     left--;
+  }
+
+  /** With which the chunks came, for those that forward the move. */
+  long[] checksums() {
+    return checksums;
   }
 
   /** Whether all chunks are there. */

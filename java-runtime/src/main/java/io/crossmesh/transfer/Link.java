@@ -90,7 +90,22 @@ final class Link {
       channel.pin();
       move.owner().chunkPosted();
       node.outbox()
-          .chunk(peer, channel.id(), move.step(), move.move().index(), chunk, payload, this);
+          .chunk(
+              peer,
+              channel.id(),
+              move.step(),
+              move.move().index(),
+              chunk,
+              payload,
+              checksum(move, chunk, payload),
+              this);
+    }
+
+    private long checksum(OutMove move, int chunk, MemorySegment payload) {
+      long known = move.checksum(chunk);
+      return known == Checksums.NONE && node.options().checksums()
+          ? node.checksums().of(payload)
+          : known;
     }
 
     private MemorySegment payload(OutMove move, int chunk) {

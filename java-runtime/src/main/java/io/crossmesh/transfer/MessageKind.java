@@ -22,6 +22,8 @@ enum MessageKind {
   STEP_FAIL(9),
   /** A process of my host takes part in no step after this one. */
   CLOSE(10),
+  /** A chunk arrived damaged at my host: send it to me again. */
+  RESEND(11),
   /** Bytes of a move. */
   CHUNK(16);
 

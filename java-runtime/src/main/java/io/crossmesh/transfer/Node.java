@@ -21,7 +21,9 @@ final class Node {
   private final Outbox outbox;
   private final Timers timers = new Timers();
   private final ArrayDeque<Channel> runnable = new ArrayDeque<>();
+  private final Checksums checksums = new Checksums();
   private long dropped;
+  private long damaged;
 
   Node(
       String host,
@@ -92,6 +94,19 @@ final class Node {
   /** Channels that have chunks to send or to copy. */
   ArrayDeque<Channel> runnable() {
     return runnable;
+  }
+
+  Checksums checksums() {
+    return checksums;
+  }
+
+  /** Counts a chunk that arrived damaged. */
+  void damage() {
+    damaged++;
+  }
+
+  long damaged() {
+    return damaged;
   }
 
   /** Counts a message that was refused. */

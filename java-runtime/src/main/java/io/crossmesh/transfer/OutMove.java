@@ -26,19 +26,28 @@ final class OutMove implements Comparable<OutMove> {
   private final HostMove move;
   private final MemorySet set;
   private final @Nullable BitSet landed;
+  private final long[] checksums;
   private int next;
   private int left;
   private boolean queued;
 
   /**
    * @param landed the chunks that are there, filled in by the owner; null when all are
+   * @param checksums with which the chunks came, filled in likewise; empty when they are from here
    */
-  OutMove(Owner owner, long step, HostMove move, MemorySet set, @Nullable BitSet landed) {
+  OutMove(
+      Owner owner,
+      long step,
+      HostMove move,
+      MemorySet set,
+      @Nullable BitSet landed,
+      long[] checksums) {
     this.owner = owner;
     this.step = step;
     this.move = move;
     this.set = set;
     this.landed = landed;
+    this.checksums = checksums;
     this.left = move.chunks();
   }
 
@@ -61,6 +70,11 @@ final class OutMove implements Comparable<OutMove> {
   /** Whether the next chunk can be sent. */
   boolean ready() {
     return next < move.chunks() && (landed == null || landed.get(next));
+  }
+
+  /** With which checksum a chunk came here, so that it covers all of the way; else none. */
+  long checksum(int chunk) {
+    return checksums.length == 0 ? Checksums.NONE : checksums[chunk];
   }
 
   /** All chunks are there. */

@@ -72,7 +72,7 @@ final class Outbox {
     transport.send(peer.index(), headerMemory, done.payload, false, done);
   }
 
-  /** Sends a chunk; nothing is allocated. */
+  /** Sends a chunk with its checksum, or {@link Checksums#NONE}; nothing is allocated. */
   void chunk(
       int peer,
       long channel,
@@ -80,8 +80,13 @@ final class Outbox {
       int move,
       int chunk,
       MemorySegment payload,
+      long checksum,
       Transport.SendDone done) {
     header.reset(MessageKind.CHUNK, epoch);
+    if (checksum != Checksums.NONE) {
+      header.flags = WireHeader.FLAG_PAYLOAD_CRC;
+      header.payloadCrc = (int) checksum;
+    }
     header.channel = channel;
     header.step = step;
     header.move = move;

@@ -27,6 +27,7 @@ final class SinkSteps {
   private final List<LocalParticipant> receivers;
   private final Starts starts;
   private final List<Link> links;
+  private final Repairs repairs;
   private final List<Upstream> upstream = new ArrayList<>();
   private final TreeMap<Long, SinkStep> steps = new TreeMap<>();
   private final TreeSet<Long> waiting = new TreeSet<>();
@@ -49,6 +50,7 @@ final class SinkSteps {
     this.starts = new Starts(sources);
     pool.whenFree(this::grantNext);
     this.links = links;
+    repairs = new Repairs(node, channel, plan);
   }
 
   /** Adds the host with the next index in {@link HostPlan#upstream()}. */
@@ -164,16 +166,19 @@ final class SinkSteps {
     InMove[] moves = new InMove[plan.incoming().size()];
     for (HostMove move : plan.incoming()) {
       BitSet landed = new BitSet(move.chunks());
+      boolean forwarded = move.next() != HostMove.NONE || plan.isBranched(move);
+      long[] checksums = new long[forwarded ? move.chunks() : 0];
       OutMove forward =
           move.next() == HostMove.NONE
               ? null
-              : new OutMove(step, step.step(), move, set.memory(), landed);
-      moves[move.ordinal()] = new InMove(move, landed, forward);
+              : new OutMove(step, step.step(), move, set.memory(), landed, checksums);
+      moves[move.ordinal()] = new InMove(move, landed, checksums, forward);
     }
     for (HostPlan.Branch branch : plan.branches()) {
       BitSet none = new BitSet(branch.move().chunks());
-      OutMove out = new OutMove(step, step.step(), branch.move(), set.memory(), none);
-      moves[branch.brought().ordinal()].add(out);
+      InMove brought = moves[branch.brought().ordinal()];
+      brought.add(
+          new OutMove(step, step.step(), branch.move(), set.memory(), none, brought.checksums()));
     }
     return moves;
   }
@@ -196,24 +201,42 @@ final class SinkSteps {
     if (step == null
         || set == null
         || move == null
-        || upstream.get(move.previous()).peer() != peer.index()
         || header.chunk >= move.chunks()
         || header.length != move.chunkLength(header.chunk)
-        || !step.incoming(move).see(header.chunk)) {
+        || !isWanted(header, peer, move, step.incoming(move))) {
       node.drop();
       return Transport.Landing.DISCARD;
     }
-    return upstream.get(move.previous()).land(step, set, step.incoming(move), header.chunk);
+    return upstream.get(move.previous()).land(step, set, step.incoming(move), header);
   }
 
-  /** A chunk of the network is there. */
-  void landed(SinkStep step, LandingSet set, InMove in, int chunk) {
+  /** Whether a chunk comes for the first time from the host before, or again as it was asked. */
+  private boolean isWanted(WireHeader header, Peer peer, HostMove move, InMove in) {
+    return repairs.expects(header, peer.host())
+        ? in.seeAgain(header.chunk)
+        : upstream.get(move.previous()).peer() == peer.index() && in.see(header.chunk);
+  }
+
+  /** A chunk of the network is there, but not as it was sent. */
+  void damaged(SinkStep step, LandingSet set, InMove in, int chunk) {
     set.unpin();
     if (step.over()) {
       pool.retire(set);
       return;
     }
-    in.land(chunk);
+    in.miss(chunk);
+    repairs.damaged(step.step(), in.move(), chunk);
+  }
+
+  /** A chunk of the network is there. */
+  void landed(SinkStep step, LandingSet set, InMove in, int chunk, long checksum) {
+    set.unpin();
+    if (step.over()) {
+      pool.retire(set);
+      return;
+    }
+    in.land(chunk, checksum);
+    repairs.landed(step.step(), in.move(), chunk);
     OutMove forward = in.forward();
     if (forward != null) {
       links.get(in.move().next()).offer(forward);
@@ -303,6 +326,7 @@ final class SinkSteps {
 
   private void forget(SinkStep step) {
     step.end();
+    repairs.forget(step.step());
     steps.remove(step.step());
     waiting.remove(step.step());
     granted.remove(step);

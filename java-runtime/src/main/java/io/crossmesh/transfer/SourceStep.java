@@ -112,7 +112,12 @@ final class SourceStep {
 
     /** Whether nothing will read the staging set any more. */
     boolean settled() {
-      return movesLeft == 0 || (over && inFlight == 0);
+      boolean sent = movesLeft == 0 && inFlight == 0 && (delivered || !source.keeps());
+      return sent || (over && inFlight == 0);
+    }
+
+    boolean released() {
+      return released;
     }
 
     /** Notes that the process is told so; false when it was before. */

@@ -13,6 +13,8 @@ final class SourceSteps {
   /** Most steps known only by grants; a peer that grants more is out of its mind. */
   private static final int KNOWN_MAX = 1 << 14;
 
+  private static final long[] NO_CHECKSUMS = {};
+
   private final Node node;
   private final Channel channel;
   private final HostPlan plan;
@@ -105,6 +107,32 @@ final class SourceSteps {
     }
   }
 
+  /** A destination host got a chunk damaged. */
+  void resend(String host, long step, ControlCodec.Chunk chunk) {
+    SourceStep known = steps.get(step);
+    HostMove staged = plan.origin(chunk.move());
+    SourceStep.Part part = known == null || staged == null ? null : known.part(staged.stager());
+    Peer peer = node.peers().ofHost(host);
+    if (known == null
+        || known.delivered()
+        || staged == null
+        || part == null
+        || part.released()
+        || peer == null
+        || !peer.connected()
+        || !destinations.contains(host)
+        || chunk.chunk() >= staged.chunks()) {
+      node.drop();
+      return;
+    }
+    Resend.post(node, channel, part, staged, chunk, peer);
+  }
+
+  /** Whether staging sets stay as they are until every destination host has the step. */
+  boolean keeps() {
+    return node.options().checksums();
+  }
+
   private void launch(SourceStep step) {
     BitSet missing = (BitSet) reached.clone();
     missing.andNot(step.granted());
@@ -124,7 +152,7 @@ final class SourceSteps {
     long step = part.step().step();
     for (HostMove move : plan.origins()) {
       if (move.stager() == index) {
-        links.get(move.next()).offer(new OutMove(part, step, move, set, null));
+        links.get(move.next()).offer(new OutMove(part, step, move, set, null, NO_CHECKSUMS));
       }
     }
     for (HostMove move : plan.locals()) {

@@ -294,7 +294,8 @@ public final class TransferEngine implements AutoCloseable {
         transport.counters().total(),
         node.arena().used(),
         node.arena().budget(),
-        node.dropped());
+        node.dropped(),
+        node.damaged());
   }
 
   private static Failure stopping() {

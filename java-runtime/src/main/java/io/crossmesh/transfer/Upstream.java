@@ -34,9 +34,9 @@ final class Upstream {
   }
 
   /** Where a chunk lands. */
-  Transport.Landing land(SinkStep step, LandingSet set, InMove in, int chunk) {
+  Transport.Landing land(SinkStep step, LandingSet set, InMove in, WireHeader header) {
     ChunkLanding landing = idle.isEmpty() ? new ChunkLanding() : idle.pop();
-    landing.begin(step, set, in, chunk);
+    landing.begin(step, set, in, header.chunk, header.checksum());
     return landing;
   }
 
@@ -57,12 +57,14 @@ final class Upstream {
     private @Nullable LandingSet set;
     private @Nullable InMove in;
     private int chunk;
+    private long checksum;
 
-    void begin(SinkStep ofStep, LandingSet into, InMove ofMove, int index) {
+    void begin(SinkStep ofStep, LandingSet into, InMove ofMove, int index, long ofChunk) {
       step = ofStep;
       set = into;
       in = ofMove;
       chunk = index;
+      checksum = ofChunk;
       into.pin();
       channel.pin();
     }
@@ -102,20 +104,26 @@ final class Upstream {
 
     @Override
     public void arrived(MemorySegment payload) {
-      if (move().target().contiguous()) {
+      boolean whole = isWhole(payload);
+      if (whole && move().target().contiguous()) {
         segment().copyFrom(payload);
-      } else {
+      } else if (whole) {
         unpack(payload);
       }
-      end();
+      end(whole);
     }
 
     @Override
     public void landed() {
-      if (scratch != null) {
+      boolean whole = isWhole(segment());
+      if (whole && scratch != null) {
         unpack(segment());
       }
-      end();
+      end(whole);
+    }
+
+    private boolean isWhole(MemorySegment payload) {
+      return checksum == Checksums.NONE || channel.checksum(payload) == checksum;
     }
 
     private void unpack(MemorySegment packed) {
@@ -124,14 +132,19 @@ final class Upstream {
       }
     }
 
-    private void end() {
+    private void end(boolean whole) {
       SinkStep ofStep = Objects.requireNonNull(step);
       LandingSet into = into();
       InMove ofMove = Objects.requireNonNull(in);
       int index = chunk;
+      long sum = checksum;
       release();
-      channel.countReceived(ofMove.move().chunkLength(index));
-      sink.landed(ofStep, into, ofMove, index);
+      if (whole) {
+        channel.countReceived(ofMove.move().chunkLength(index));
+        sink.landed(ofStep, into, ofMove, index, sum);
+      } else {
+        sink.damaged(ofStep, into, ofMove, index);
+      }
       channel.unpin();
     }
 

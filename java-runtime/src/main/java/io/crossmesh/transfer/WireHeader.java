@@ -69,6 +69,11 @@ public final class WireHeader {
     return this;
   }
 
+  /** The checksum of the payload, or {@link Checksums#NONE}. */
+  long checksum() {
+    return (flags & FLAG_PAYLOAD_CRC) == 0 ? Checksums.NONE : Integer.toUnsignedLong(payloadCrc);
+  }
+
   /** Lays the header out at the start of {@code target}. */
   void encode(MemorySegment target) {
     view.putInt(0, MAGIC)
@@ -83,7 +88,7 @@ public final class WireHeader {
         .putLong(40, length)
         .putLong(48, 0)
         .putInt(56, payloadCrc)
-        .putInt(CRC_OFFSET, checksum());
+        .putInt(CRC_OFFSET, headerCrc());
     MemorySegment.copy(bytes, 0, target, ValueLayout.JAVA_BYTE, 0, BYTES);
   }
 
@@ -100,7 +105,7 @@ public final class WireHeader {
     MemorySegment.copy(source, ValueLayout.JAVA_BYTE, 0, bytes, 0, BYTES);
     if (view.getInt(0) != MAGIC
         || view.getShort(4) != VERSION
-        || view.getInt(CRC_OFFSET) != checksum()
+        || view.getInt(CRC_OFFSET) != headerCrc()
         || !MessageKind.known(view.get(6))) {
       return false;
     }
@@ -121,7 +126,7 @@ public final class WireHeader {
         && view.getLong(48) == 0;
   }
 
-  private int checksum() {
+  private int headerCrc() {
     crc.reset();
     crc.update(bytes, 0, CRC_OFFSET);
     return (int) crc.getValue();

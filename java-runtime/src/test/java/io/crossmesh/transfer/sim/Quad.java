@@ -37,9 +37,20 @@ public final class Quad implements AutoCloseable {
       EngineOptions ofHostD,
       Random dice,
       SimNetwork.Weather weather) {
+    this(directory, arenaBytes, Cases.options(64, 4), ofHostD, dice, weather);
+  }
+
+  /** With options of the hosts a, b and c as well. */
+  public Quad(
+      Path directory,
+      long arenaBytes,
+      EngineOptions options,
+      EngineOptions ofHostD,
+      Random dice,
+      SimNetwork.Weather weather) {
     cluster = new SimCluster(dice, weather, directory, arenaBytes);
     for (String host : List.of("a", "b", "c")) {
-      cluster.start(host, Cases.options(64, 4));
+      cluster.start(host, options);
     }
     cluster.start("d", ofHostD);
     cluster.join();

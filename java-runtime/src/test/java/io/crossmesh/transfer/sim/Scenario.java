@@ -54,10 +54,11 @@ public final class Scenario {
     this.storm = storm;
     SimNetwork.Weather weather =
         new SimNetwork.Weather(
-            1 + dice.nextInt(300_000),
-            dice.nextInt(3) / 2.0,
-            dice.nextInt(3) / 2.0,
-            1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000));
+                1 + dice.nextInt(300_000),
+                dice.nextInt(3) / 2.0,
+                dice.nextInt(3) / 2.0,
+                1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000))
+            .damaging(dice.nextInt(3) / 2 * 0.03);
     this.pauseNanos = 1 + dice.nextInt(storm ? 3_000_000 : 300_000);
     this.mishapOneIn = 10 + dice.nextInt(90);
     this.hogs = dice.nextInt(3) == 0;

@@ -1,5 +1,7 @@
 package io.crossmesh.transfer.sim;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Random;
@@ -19,10 +21,25 @@ public final class SimNetwork {
    * @param bufferedShare of the others that leave into the network's buffers when they are asked
    *     for, as over several rails: they are sent before they have landed, and what is announced
    *     next overtakes them
+   * @param damagedShare of the bulk payloads that arrive with one bit flipped
    */
   public record Weather(
-      long delayNanosMax, double eagerShare, double bufferedShare, long landNanosMax) {
+      long delayNanosMax,
+      double eagerShare,
+      double bufferedShare,
+      long landNanosMax,
+      double damagedShare) {
     public static final Weather FAIR = new Weather(100_000, 0.5, 0, 200_000);
+
+    /** Weather that damages nothing. */
+    public Weather(long delayNanosMax, double eagerShare, double bufferedShare, long landNanosMax) {
+      this(delayNanosMax, eagerShare, bufferedShare, landNanosMax, 0);
+    }
+
+    /** The same weather, in which payloads are damaged. */
+    public Weather damaging(double share) {
+      return new Weather(delayNanosMax, eagerShare, bufferedShare, landNanosMax, share);
+    }
   }
 
   private final SimClock clock;
@@ -65,6 +82,15 @@ public final class SimNetwork {
 
   boolean buffered() {
     return weather.bufferedShare > 0 && dice.nextDouble() < weather.bufferedShare;
+  }
+
+  /** Flips a bit of a payload, if the weather is such. */
+  void damage(MemorySegment payload) {
+    if (weather.damagedShare > 0 && dice.nextDouble() < weather.damagedShare) {
+      long at = dice.nextLong(payload.byteSize());
+      byte was = payload.get(ValueLayout.JAVA_BYTE, at);
+      payload.set(ValueLayout.JAVA_BYTE, at, (byte) (was ^ 1 << dice.nextInt(Byte.SIZE)));
+    }
   }
 
   boolean eager() {

@@ -218,6 +218,9 @@ public final class SimTransport implements Transport {
     } else if (eager) {
       if (place != Landing.DISCARD) {
         counters.received(place.bulk(), bytes.byteSize());
+        if (place.bulk()) {
+          network.damage(bytes);
+        }
         place.arrived(bytes);
       }
     } else {
@@ -266,6 +269,9 @@ public final class SimTransport implements Transport {
           "a landing of %d bytes for %d".formatted(target.byteSize(), bytes.byteSize()));
     }
     target.copyFrom(bytes);
+    if (flight.landing.bulk()) {
+      network.damage(target);
+    }
     counters.received(flight.landing.bulk(), bytes.byteSize());
     flight.landing.landed();
   }
