@@ -23,6 +23,7 @@ import java.util.regex.Pattern;
  * @param arena the budget for tensor bytes in shared memory
  * @param arenaDirectory a directory in memory, /dev/shm
  * @param transport how agents move bytes between them
+ * @param checksums whether chunks of tensors carry a checksum from one agent to another
  * @param peers agents to ask for their addresses at the start; more come by {@code join}
  * @param token opens the Flight door of every agent of the cluster
  * @param tls certificates of the Flight door; without them it is not encrypted
@@ -37,6 +38,7 @@ public record AgentConfig(
     DataSize arena,
     Path arenaDirectory,
     TransportKind transport,
+    boolean checksums,
     List<PeerAddress> peers,
     Token token,
     Optional<TlsFiles> tls,

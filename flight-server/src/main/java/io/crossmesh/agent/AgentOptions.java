@@ -82,6 +82,11 @@ final class AgentOptions {
   private AgentConfig.TransportKind transport = AgentConfig.TransportKind.UCX;
 
   @Option(
+      names = "--checksums",
+      description = "Checksum what is sent: damaged bytes are found and sent again. Default: off.")
+  private boolean checksums;
+
+  @Option(
       names = "--peer",
       split = ",",
       paramLabel = "NAME=HOST:PORT",
@@ -152,6 +157,7 @@ final class AgentOptions {
         arena,
         arenaDirectory,
         transport,
+        checksums,
         peers,
         token(environment),
         tls(),

@@ -71,7 +71,9 @@ final class UcxEngine implements Engine {
               System::nanoTime,
               transport,
               arena,
-              EngineOptions.defaults().withPlanning(planning::execute));
+              EngineOptions.defaults()
+                  .withPlanning(planning::execute)
+                  .withChecksums(config.checksums()));
       OwnerThread owner =
           new OwnerThread(engine, transport::wakeup, "transfer", OwnerThread.SPINS).start();
       started = true;

@@ -33,6 +33,10 @@ final class EngineMeters {
         "crossmesh.messages.refused",
         "Messages refused: garbage, strangers, dead steps, duplicates.",
         EngineStatus::droppedMessages);
+    counter(
+        "crossmesh.chunks.damaged",
+        "Chunks that arrived damaged and were asked for again.",
+        EngineStatus::damagedChunks);
     traffic("bulk", "sent", Traffic::bulkBytesSent, Traffic::bulkMessagesSent);
     traffic("bulk", "received", Traffic::bulkBytesReceived, Traffic::bulkMessagesReceived);
     traffic("control", "sent", Traffic::controlBytesSent, Traffic::controlMessagesSent);

@@ -112,6 +112,7 @@ class OptionsTest {
     assertThat(config.arena()).isEqualTo(DataSize.parse("1GiB"));
     assertThat(config.transport()).isEqualTo(AgentConfig.TransportKind.UCX);
     assertThat(config.peers()).isEmpty();
+    assertThat(config.checksums()).isFalse();
     assertThat(config.exitWithStdin()).isFalse();
     assertThat(config.token().matches(TOKEN)).isTrue();
   }

@@ -38,7 +38,7 @@ public record EngineOptions(
   /** The defaults, planning on the owner thread. */
   public static EngineOptions defaults() {
     return new EngineOptions(
-        Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN, true);
+        Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN, false);
   }
 
   /** The same, planning elsewhere. */

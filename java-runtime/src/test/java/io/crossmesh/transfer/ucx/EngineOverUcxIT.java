@@ -56,7 +56,12 @@ class EngineOverUcxIT {
       transport = new UcxTransport(UcxOptions.bind("127.0.0.1"));
       engine =
           new TransferEngine(
-              host, epoch, new SystemClock(), transport, arena, EngineOptions.defaults());
+              host,
+              epoch,
+              new SystemClock(),
+              transport,
+              arena,
+              EngineOptions.defaults().withChecksums(true));
       thread = new OwnerThread(engine, transport::wakeup, "owner-" + host, 50).start();
     }
 
