@@ -58,7 +58,7 @@ public final class Scenario {
                 dice.nextInt(3) / 2.0,
                 dice.nextInt(3) / 2.0,
                 1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000))
-            .damaging(dice.nextInt(3) / 2 * 0.03);
+            .damaging(dice.nextInt(3) == 2 ? 0.03 : 0);
     this.pauseNanos = 1 + dice.nextInt(storm ? 3_000_000 : 300_000);
     this.mishapOneIn = 10 + dice.nextInt(90);
     this.hogs = dice.nextInt(3) == 0;

@@ -89,7 +89,7 @@ public final class SimNetwork {
     if (weather.damagedShare > 0 && dice.nextDouble() < weather.damagedShare) {
       long at = dice.nextLong(payload.byteSize());
       byte was = payload.get(ValueLayout.JAVA_BYTE, at);
-      payload.set(ValueLayout.JAVA_BYTE, at, (byte) (was ^ 1 << dice.nextInt(Byte.SIZE)));
+      payload.set(ValueLayout.JAVA_BYTE, at, (byte) (was ^ (1 << dice.nextInt(Byte.SIZE))));
     }
   }
 
