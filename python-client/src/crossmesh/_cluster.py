@@ -47,6 +47,7 @@ class LocalCluster:
     - `env`: additions to the agents' environment (`UCX_TLS` ...).
     - `tls`: whether Flight's connections are encrypted and both ends prove themselves, with certificates that are made
         for this cluster and thrown away with it (needs the extra `tls`). Tensors between agents go by UCX as ever.
+    - `checksums`: whether chunks are checked where they land, and sent again if they are damaged.
 
     **Raises:**
 
@@ -70,6 +71,7 @@ class LocalCluster:
         arena_dir: str | None = None,
         env: dict[str, str] | None = None,
         tls: bool = False,
+        checksums: bool = False,
     ) -> None:
         names = tuple(hosts)
         if isinstance(hosts, str) or not names or len(set(names)) != len(names):
@@ -94,6 +96,7 @@ class LocalCluster:
         _open.add(self)
         options = ["--transport", transport, "--arena", str(arena)]
         options += ["--arena-dir", arena_dir] if arena_dir else []
+        options += ["--checksums"] if checksums else []
         try:
             self._start(options, {"CROSSMESH_TOKEN": self._token} | (env or {}))
         except BaseException:
