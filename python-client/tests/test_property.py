@@ -1,4 +1,4 @@
-"""Any tensor from any layout to any other equals the slices of NumPy, over UCX between four agents that check every chunk."""
+"""Any tensor from any layout to any other equals the slices of NumPy, over UCX between agents that check each chunk."""
 
 import math
 
