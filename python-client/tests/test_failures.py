@@ -3,14 +3,18 @@
 import os
 import shutil
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from py4j.protocol import Py4JAuthenticationError, Py4JNetworkError
 
 import crossmesh as cm
 import trainers
+from crossmesh._py4j import OnceGateway
 
 pytestmark = pytest.mark.timeout(120)
 SPEC = cm.TensorSpec((4,), "float32")
@@ -212,6 +216,25 @@ def test_no_agent(monkeypatch):
         cm.connect()
     with pytest.raises(cm.AgentUnavailable, match="127.0.0.1:9"):
         cm.connect("127.0.0.1:9", token="x", timeout=5)
+
+
+def test_a_door_that_hangs_up_leaves_no_socket_open():
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        hanging_up = threading.Thread(target=lambda: door.accept()[0].close())
+        hanging_up.start()
+        gateway = OnceGateway(door.getsockname()[1], "token", 5.0)
+        before = sockets()
+        with pytest.raises((Py4JNetworkError, Py4JAuthenticationError, OSError)) as refused:
+            gateway.method("hello")("{}")
+        hanging_up.join()
+        assert sockets() == before, refused  # which holds on to the frames of the call, so nothing was collected
+        gateway.close_connections()
+
+
+def sockets():
+    """How many sockets this process has open."""
+    links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+    return sum(str(link).startswith("socket:") for link in links)
 
 
 def test_an_agent_that_dies():

@@ -42,7 +42,7 @@ class OnceClient(GatewayClient):  # type: ignore[misc]
             connection.is_connected = True
             connection._authenticate_connection()
         except BaseException:
-            connection.socket.close()
+            connection.close(reset=True)  # the stream too: a socket whose stream is open stays open
             raise
         return connection
 
