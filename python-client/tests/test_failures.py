@@ -228,7 +228,11 @@ def test_a_door_that_hangs_up_leaves_no_socket_open():
             gateway.method("hello")("{}")
         hanging_up.join()
         assert sockets() == before, refused  # which holds on to the frames of the call, so nothing was collected
-        gateway.close_connections()
+    before = sockets()
+    with pytest.raises(ConnectionRefusedError) as refused:
+        gateway.method("hello")("{}")
+    assert sockets() == before, refused
+    gateway.close_connections()
 
 
 def sockets():

@@ -35,6 +35,7 @@ class OnceClient(GatewayClient):  # type: ignore[misc]
 
     def _create_connection(self) -> GatewayConnection:
         connection = GatewayConnection(self.gateway_parameters, self.gateway_property)
+        connection.stream = None  # close() looks at it, also when nobody listens
         try:
             # As its start(), which would log the traceback of a refusal that the caller expects.
             connection.socket.connect((connection.address, connection.port))
