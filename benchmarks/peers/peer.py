@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class CannotDo(Exception):
     """The peer cannot do this case; the text says why."""
 
 
-class Peer:
+class Peer(Protocol):
     """One process of a peer, which stands for one host: its tiles lie in this process's own memory."""
 
     def __init__(self, host: str, hosts: list[str], addresses: dict[str, str], directory: str) -> None:
@@ -26,6 +27,7 @@ class Peer:
     def meet(self, hellos: dict[str, Any]) -> None:
         """What all of them said."""
 
+    @abstractmethod
     def open(self, work: Work, held: dict[Box, Array]) -> Any:
         """Gets ready for a case; `held` are this host's tiles. Every process is told, also those without a part in it.
 
@@ -35,7 +37,6 @@ class Peer:
         Raises:
             CannotDo: in every process alike.
         """
-        raise NotImplementedError
 
     def opened(self, offers: dict[str, Any]) -> None:
         """What `open` returned everywhere."""
@@ -43,13 +44,13 @@ class Peer:
     def prepare(self) -> None:
         """Before a step, untimed: posts what a program would have posted ahead."""
 
+    @abstractmethod
     def step(self) -> None:
         """Moves everything; returns when the tiles that this host wants can be read and those it sent be reused."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tiles(self) -> dict[Box, Array]:
         """What arrived, untimed."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Lets go of the case."""

@@ -3,16 +3,15 @@ package io.crossmesh.agent;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.PeerAddress;
-import io.crossmesh.flight.TlsFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The options of {@code agent}, with their defaults beside them. */
@@ -99,37 +98,7 @@ final class AgentOptions {
       description = "File with the cluster's token; $CROSSMESH_TOKEN wins. Neither: a new token.")
   private @Nullable Path tokenFile;
 
-  @Option(
-      names = "--tls-cert",
-      paramLabel = "FILE",
-      description = "PEM: this agent's certificate chain. With it, Flight speaks TLS only.")
-  private @Nullable Path tlsCertificate;
-
-  @Option(
-      names = "--tls-key",
-      paramLabel = "FILE",
-      description = "PEM: the private key (PKCS #8) of --tls-cert.")
-  private @Nullable Path tlsKey;
-
-  @Option(
-      names = "--tls-ca",
-      paramLabel = "FILE",
-      description = "PEM: the authority that signs the certificates of agents and clients.")
-  private @Nullable Path tlsAuthority;
-
-  @Option(
-      names = "--tls-clients",
-      defaultValue = "require",
-      paramLabel = "require|any",
-      description =
-          "Whether Flight's clients need a certificate of the authority. Default: ${DEFAULT-VALUE}.")
-  private TlsClients tlsClients = TlsClients.REQUIRE;
-
-  /** Whom a door with TLS lets in. */
-  enum TlsClients {
-    REQUIRE,
-    ANY
-  }
+  @Mixin private TlsOptions tls = new TlsOptions();
 
   @Option(
       names = "--exit-with-stdin",
@@ -160,22 +129,8 @@ final class AgentOptions {
         checksums,
         peers,
         token(environment),
-        tls(),
+        tls.freeze(),
         exitWithStdin);
-  }
-
-  private Optional<TlsFiles> tls() {
-    Path certificate = tlsCertificate;
-    Path key = tlsKey;
-    Path authority = tlsAuthority;
-    if (certificate == null && key == null && authority == null) {
-      return Optional.empty();
-    }
-    if (certificate == null || key == null || authority == null) {
-      throw new CrossmeshException(
-          Code.AUTH, "TLS needs all of --tls-cert, --tls-key and --tls-ca; give them, or none.");
-    }
-    return Optional.of(new TlsFiles(certificate, key, authority, tlsClients == TlsClients.REQUIRE));
   }
 
   private OptionalInt metricsPort() {

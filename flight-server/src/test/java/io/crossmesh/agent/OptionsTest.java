@@ -53,60 +53,31 @@ class OptionsTest {
   @ParameterizedTest
   @ValueSource(strings = {"203.0.113.7", "8.8.8.8", "100.128.0.1", "2001:db8::1", "172.32.0.1"})
   void ucxDoesNotListenOnAPublicAddressUnlessToldTo(String address) {
-    String[] told = {
-      "--name", "a", "--info-file", "x", "--arena-dir", directory.toString(), "--bind", address
-    };
-    assertThatThrownBy(() -> parse(told))
+    assertThatThrownBy(() -> parse(agent("--bind", address)))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining(address)
         .hasMessageContaining("--allow-public");
-    assertThat(parse(with(told, "--allow-public")).bind()).isEqualTo(address);
-    assertThat(parse(with(told, "--transport", "none")).bind()).isEqualTo(address);
+    assertThat(parse(agent("--bind", address, "--allow-public")).bind()).isEqualTo(address);
+    assertThat(parse(agent("--bind", address, "--transport", "none")).bind()).isEqualTo(address);
   }
 
   @ParameterizedTest
   @ValueSource(
       strings = {"127.0.0.1", "10.1.2.3", "192.168.0.9", "172.31.0.1", "100.64.0.1", "fd00::1"})
   void privateAddressesNeedNoWord(String address) {
-    assertThat(
-            parse(
-                    "--name",
-                    "a",
-                    "--info-file",
-                    "x",
-                    "--arena-dir",
-                    directory.toString(),
-                    "--bind",
-                    address)
-                .bind())
-        .isEqualTo(address);
-  }
-
-  private static String[] with(String[] arguments, String... more) {
-    return Stream.concat(Arrays.stream(arguments), Arrays.stream(more)).toArray(String[]::new);
+    assertThat(parse(agent("--bind", address)).bind()).isEqualTo(address);
   }
 
   @Test
   void halfOfTlsIsRefused() {
-    assertThatThrownBy(
-            () ->
-                parse(
-                    "--name",
-                    "a",
-                    "--info-file",
-                    "x",
-                    "--arena-dir",
-                    directory.toString(),
-                    "--tls-cert",
-                    "a.pem"))
+    assertThatThrownBy(() -> parse(agent("--tls-cert", "a.pem")))
         .isInstanceOf(CrossmeshException.class)
         .hasMessageContaining("--tls-key");
   }
 
   @Test
   void defaultsAreThoseOfTheHelp() {
-    AgentConfig config =
-        parse("--name", "a", "--info-file", "x", "--arena-dir", directory.toString());
+    AgentConfig config = parse(agent());
     assertThat(config.bind()).isEqualTo("127.0.0.1");
     assertThat(config.flightPort()).isZero();
     assertThat(config.arena()).isEqualTo(DataSize.parse("1GiB"));
@@ -153,56 +124,32 @@ class OptionsTest {
     "--arena-dir,/no/such/directory",
   })
   void whatCannotBeIsRefusedBeforeAnythingStarts(String option, String value) {
-    assertThatThrownBy(
-            () ->
-                parse(
-                    "--name",
-                    "a",
-                    "--info-file",
-                    "x",
-                    "--arena-dir",
-                    directory.toString(),
-                    option,
-                    value))
-        .isInstanceOf(CrossmeshException.class);
+    assertThatThrownBy(() -> parse(agent(option, value))).isInstanceOf(CrossmeshException.class);
   }
 
   @Test
   void aTokenComesFromTheEnvironmentElseTheFileElseIsMade() throws IOException {
     Path file = directory.resolve("token");
     Files.writeString(file, "token-from-a-file\n");
-    String[] line = {
-      "--name",
-      "a",
-      "--info-file",
-      "x",
-      "--arena-dir",
-      directory.toString(),
-      "--token-file",
-      file.toString()
-    };
+    String[] line = agent("--token-file", file.toString());
     assertThat(parse(Map.of(), line).token().matches("token-from-a-file")).isTrue();
     assertThat(parse(line).token().matches(TOKEN)).isTrue();
-    AgentConfig made =
-        parse(Map.of(), "--name", "a", "--info-file", "x", "--arena-dir", directory.toString());
+    AgentConfig made = parse(Map.of(), agent());
     assertThat(made.token().reveal()).hasSize(64);
     assertThat(made.toString()).doesNotContain(made.token().reveal());
   }
 
   @Test
   void aWeakTokenIsRefused() {
-    assertThatThrownBy(
-            () ->
-                parse(
-                    Map.of(AgentOptions.TOKEN_VARIABLE, "short"),
-                    "--name",
-                    "a",
-                    "--info-file",
-                    "x",
-                    "--arena-dir",
-                    directory.toString()))
+    assertThatThrownBy(() -> parse(Map.of(AgentOptions.TOKEN_VARIABLE, "short"), agent()))
         .isInstanceOfSatisfying(
             CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AUTH));
+  }
+
+  /** What an agent cannot do without, and more. */
+  private String[] agent(String... more) {
+    String[] needed = {"--name", "a", "--info-file", "x", "--arena-dir", directory.toString()};
+    return Stream.concat(Arrays.stream(needed), Arrays.stream(more)).toArray(String[]::new);
   }
 
   private AgentConfig parse(String... line) {
