@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ._agent import flight_action
+from ._agent import PROTOCOL, flight_action
 from ._cluster import LocalCluster
-from ._errors import CrossmeshError, LayoutError
+from ._errors import CrossmeshError
 from ._java import find_jar, find_java
 from ._mesh import Mesh
 from ._plan import plan
@@ -156,7 +156,7 @@ def _peer(text: str, token: str) -> Iterator[Finding]:
     label = f"peer {text}"
     try:
         round_trip, skew = min(_asked(address, token) for _ in range(PEER_QUESTIONS))
-        hello = flight_action(address, token, "hello", {"v": 1, "protocol": 1}, PEER_SECONDS_MAX)
+        hello = flight_action(address, token, "hello", {"v": 1, "protocol": PROTOCOL}, PEER_SECONDS_MAX)
     except CrossmeshError as error:
         yield Finding(label, False, str(error))
         return
@@ -215,6 +215,9 @@ def _bandwidth(address: str, token: str, host: str) -> str:
                 writer.close()
                 seconds.append(time.perf_counter() - started)
     except (pa.ArrowException, OSError) as error:
-        raise LayoutError(f"it did not take {PROBE_BYTES >> 20} MiB: {str(error).splitlines()[0]}") from None
-    flight_action(address, token, "drop", {"v": 1, "tensor": tensor}, PEER_SECONDS_MAX)
+        reason = str(error).splitlines()[0]
+        raise CrossmeshError(f"it did not take {PROBE_BYTES >> 20} MiB: {reason}. Look at its log") from None
+    finally:
+        if seconds:
+            flight_action(address, token, "drop", {"v": 1, "tensor": tensor}, PEER_SECONDS_MAX)
     return f"{PROBE_BYTES / min(seconds) / 1e6:.0f} MB/s by Flight, one stream (crossmesh bench link measures UCX)"
