@@ -11,6 +11,7 @@ import pytest
 import crossmesh as cm
 from crossmesh import _aot, _jvm
 from crossmesh._java import find_jar, find_java
+from waiting import until
 
 LIMIT_SECONDS = 120.0
 
@@ -22,7 +23,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(home))
         started = [_jvm.make_class_cache() for _ in range(4)]
-        wait_until(lambda: cache().exists() and not list(cache().parent.glob("making-*")))
+        until(lambda: cache().exists() and not list(cache().parent.glob("making-*")), LIMIT_SECONDS)
     assert started == [True, False, False, False], "one trains, the others see that it does"
     return home
 
@@ -44,13 +45,6 @@ def cache() -> Path:
     path = _aot.cache_path(find_java().path, _jvm.JVM_FLAGS, find_jar())
     assert path is not None
     return path
-
-
-def wait_until(holds) -> None:
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.05)
 
 
 def say_version(*flags: str) -> str:
@@ -136,7 +130,7 @@ def test_training_that_fails_is_not_repeated_and_leaves_nothing(empty):
     target = cache()
     begun = _aot.make_cache(target, ["/bin/false"], find_jar(), "none", {"PATH": os.environ["PATH"]})
     assert begun
-    wait_until(lambda: target.with_suffix(".failed").exists() and not list(empty.glob("making-*")))
+    until(lambda: target.with_suffix(".failed").exists() and not list(empty.glob("making-*")), LIMIT_SECONDS)
     assert not target.exists()
     assert not _jvm.make_class_cache(), "it failed a moment ago"
 
@@ -155,6 +149,6 @@ def test_caches_that_were_used_longest_ago_go(empty):
         os.utime(old, (time.time() - 100 * age, time.time() - 100 * age))
     (empty / "making-killed").mkdir()
     assert _aot.make_cache(target, ["/bin/false"], find_jar(), "none", {"PATH": os.environ["PATH"]})
-    wait_until(lambda: target.with_suffix(".failed").exists())
+    until(lambda: target.with_suffix(".failed").exists(), LIMIT_SECONDS)
     assert sorted(path.name for path in empty.glob("*.aot")) == ["old0.aot", "old1.aot", "old2.aot"]
     assert not (empty / "making-killed").exists()

@@ -3,7 +3,6 @@
 import concurrent.futures
 import gc
 import threading
-import time
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import crossmesh as cm
 from crossmesh._agent import Agent
 from crossmesh._arena import Arena
 from fake_control import FakeControl
+from waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 ARENA_BYTES = 64 << 20
@@ -47,14 +47,6 @@ SPEC = cm.TensorSpec((4, 3), "float32")
 def tiles(value=0.0):
     whole = np.arange(12, dtype=np.float32).reshape(4, 3) + value
     return whole, {0: whole[:2], 2: whole[2:]}
-
-
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        gc.collect()
-        time.sleep(0.002)
 
 
 def test_tiles_arrive_aligned_and_replicas_are_read_only(agent, layout):

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 import crossmesh as cm
 from crossmesh import _bench
+from waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,11 +26,8 @@ def command(*arguments, **environment):
 
 
 def wait_for(path, process):
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None, "the agent ended while it started"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: path.exists() or process.poll() is not None, seconds=60)
+    assert path.exists(), "the agent ended while it started"
     return json.loads(path.read_text())
 
 

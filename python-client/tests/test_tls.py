@@ -4,7 +4,6 @@ import datetime as dt
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 import crossmesh as cm
 from crossmesh._agent import flight_action
 from crossmesh._certificates import Authority
+from waiting import until
 
 LIMIT = 40.0
 RELOAD_SECONDS_MAX = 40.0
@@ -116,8 +116,5 @@ def test_replaced_certificates_are_taken_up_without_a_restart(cluster):
 
     before = shown()
     cluster._authority.issue("agent-a")  # in the place of the old files
-    deadline = time.monotonic() + RELOAD_SECONDS_MAX
-    while shown() == before and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert shown() != before
+    until(lambda: shown() != before, RELOAD_SECONDS_MAX, pause=0.5)
     assert health(cluster, cluster.tls)["ok"] is True

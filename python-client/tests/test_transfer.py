@@ -1,7 +1,6 @@
 """Transfers through real agents over UCX."""
 
 import gc
-import time
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import crossmesh as cm
 import trainers
 from tensors import layouts, rows, same, shape, values
+from waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 HOSTS = ["h0", "h1", "h2", "h3", "h4"]
@@ -23,14 +23,6 @@ PAPER = rows("paper_n_to_m.csv") + rows("paper_1_to_m.csv")
 def cluster():
     with cm.LocalCluster(HOSTS, arena="512MiB") as cluster:
         yield cluster
-
-
-def until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        gc.collect()
-        time.sleep(0.01)
 
 
 def check(cluster, x, src, dst, **named):
@@ -243,7 +235,7 @@ def test_two_processes_share_one_agent(cluster):
 
 def test_arenas_are_empty_again(cluster):
     gc.collect()
-    until(lambda: all(status["arena"]["used"] == 0 for status in cluster.status().values()))
+    until(lambda: all(status["arena"]["used"] == 0 for status in cluster.status().values()), seconds=20)
 
 
 def test_unknown_hosts_are_refused(cluster):
