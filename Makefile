@@ -1,13 +1,14 @@
 # The commands of a newcomer and of CI. Needs a JDK 25, Maven and Python 3.11 or later.
 #   make demo    the paper's cases through real agents, then a two-stage JAX training
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
+#   make soak    the simulated transfers of 100,000 seeds; or SEEDS=N, MINUTES=N, FROM=SEED; SEED=N runs one again
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
 #   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles lab wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles lab soak wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -76,6 +77,14 @@ bench-planner: venv
 
 bench-tiles: $(JAR)
 	"$$(scripts/find-jdk)/bin/java" --enable-native-access=ALL-UNNAMED -cp $(JAR) benchmarks/tiles/TileCopies.java benchmarks/tiles/rows.c
+
+# Options of the test tree's programs, as the tests have them.
+TEST_JAVA = "$$(scripts/find-jdk)/bin/java" -ea --sun-misc-unsafe-memory-access=allow --enable-native-access=ALL-UNNAMED
+
+soak:
+	$(MVN) -q -pl java-runtime test-compile dependency:build-classpath -Dmdep.outputFile=target/classpath
+	$(TEST_JAVA) -XX:+UseSerialGC -cp "java-runtime/target/test-classes:java-runtime/target/classes:$$(cat java-runtime/target/classpath)" \
+	  io.crossmesh.transfer.soak.Seeds seeds=$(SEEDS) minutes=$(MINUTES) from=$(FROM) threads=$(THREADS) seed=$(SEED)
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots

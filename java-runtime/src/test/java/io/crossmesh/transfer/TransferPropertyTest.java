@@ -1,34 +1,40 @@
 package io.crossmesh.transfer;
 
-import io.crossmesh.transfer.sim.Scenario;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.crossmesh.transfer.soak.SeedRun;
+import java.io.IOException;
 import java.nio.file.Path;
-import java.util.stream.LongStream;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Random clusters, layouts, paces and mishaps over the simulated network. The seed in a failure's
- * name repeats the run; {@code -Dcrossmesh.seeds=N} tries more.
+ * Random clusters, layouts, paces and mishaps over the simulated network, one run a seed. {@code
+ * make soak} runs more of them, and a failing one again.
  */
 @Timeout(600)
 class TransferPropertyTest {
-  @TempDir Path directory;
+  private static final long SEEDS = 10_000;
 
-  static LongStream seeds() {
-    return LongStream.range(0, Long.getLong("crossmesh.seeds", 200));
+  @Test
+  void transfersAreExactAndEndAndMemoryReturnsWhateverGoesWrong()
+      throws IOException, InterruptedException {
+    int threads = Runtime.getRuntime().availableProcessors();
+    Path directory = SeedRun.directory();
+    try {
+      SeedRun.Outcome outcome =
+          SeedRun.run(0, SEEDS, threads, Duration.ofMinutes(9), directory, passed -> {});
+      outcome.failed().ifPresent(TransferPropertyTest::fail);
+      assertThat(outcome.seeds()).isEqualTo(SEEDS);
+    } finally {
+      SeedRun.remove(directory);
+    }
   }
 
-  @ParameterizedTest(name = "seed {0}")
-  @MethodSource("seeds")
-  void undisturbedStepsArriveExactly(long seed) {
-    new Scenario(seed, false, directory).run();
-  }
-
-  @ParameterizedTest(name = "seed {0}")
-  @MethodSource("seeds")
-  void everyStepEndsAndAllMemoryReturnsWhateverGoesWrong(long seed) {
-    new Scenario(seed, true, directory).run();
+  private static void fail(SeedRun.Failed failed) {
+    throw new AssertionError(
+        "seed %d; make soak SEED=%d runs it again".formatted(failed.seed(), failed.seed()),
+        failed.why());
   }
 }

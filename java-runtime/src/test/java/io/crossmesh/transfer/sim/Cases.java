@@ -17,7 +17,9 @@ import io.crossmesh.transfer.Side;
 import io.crossmesh.transfer.TensorSide;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
@@ -30,37 +32,43 @@ public final class Cases {
 
   private Cases() {}
 
-  /** A planner that cuts the same plans into small chunks, so that small tensors have many. */
+  /**
+   * A planner that cuts the same plans into small chunks, so that small tensors have many. It plans
+   * a request once, for all hosts that share it.
+   */
   public static Function<PlanRequest, Plan> chunksOf(long bytes) {
-    return request -> {
-      Plan plan = Planner.plan(request);
-      List<Move> moves = new ArrayList<>();
-      for (Move move : plan.moves()) {
-        int element = request.tensors().get(move.tensor()).tensor().dtype().bytes();
-        long chunk = Math.min(move.bytes(), Math.max(element, bytes / element * element));
-        moves.add(
-            new Move(
-                move.tensor(),
-                move.box(),
-                move.bytes(),
-                chunk,
-                move.start(),
-                move.end(),
-                move.sender(),
-                move.receivers(),
-                move.route()));
-      }
-      return new Plan(
-          plan.request(),
-          plan.chosen(),
-          plan.tasks(),
-          moves,
-          plan.makespan(),
-          plan.lowerBound(),
-          plan.bytesSent(),
-          plan.bytesReceived(),
-          plan.digest());
-    };
+    Map<PlanRequest, Plan> made = new HashMap<>();
+    return request -> made.computeIfAbsent(request, of -> chunksOf(bytes, of));
+  }
+
+  private static Plan chunksOf(long bytes, PlanRequest request) {
+    Plan plan = Planner.plan(request);
+    List<Move> moves = new ArrayList<>();
+    for (Move move : plan.moves()) {
+      int element = request.tensors().get(move.tensor()).tensor().dtype().bytes();
+      long chunk = Math.min(move.bytes(), Math.max(element, bytes / element * element));
+      moves.add(
+          new Move(
+              move.tensor(),
+              move.box(),
+              move.bytes(),
+              chunk,
+              move.start(),
+              move.end(),
+              move.sender(),
+              move.receivers(),
+              move.route()));
+    }
+    return new Plan(
+        plan.request(),
+        plan.chosen(),
+        plan.tasks(),
+        moves,
+        plan.makespan(),
+        plan.lowerBound(),
+        plan.bytesSent(),
+        plan.bytesReceived(),
+        plan.digest());
   }
 
   /** Defaults with small chunks. */

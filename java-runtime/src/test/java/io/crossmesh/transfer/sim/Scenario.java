@@ -5,6 +5,7 @@ import io.crossmesh.CrossmeshException;
 import io.crossmesh.memory.Slot;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.EngineOptions;
 import io.crossmesh.transfer.EngineStatus;
 import io.crossmesh.transfer.Side;
 import io.crossmesh.transfer.TensorSide;
@@ -62,24 +63,25 @@ public final class Scenario {
     this.pauseNanos = 1 + dice.nextInt(storm ? 3_000_000 : 300_000);
     this.mishapOneIn = 10 + dice.nextInt(90);
     this.hogs = dice.nextInt(3) == 0;
-    long arena = (dice.nextInt(4) == 0 ? 64L : 2048L) << 10;
+    long arena = (dice.nextInt(4) == 0 ? 32L : 512L) << 10;
     this.cluster = new SimCluster(dice, weather, directory, arena);
-    int count = 2 + dice.nextInt(5);
+    int count = 2 + dice.nextInt(1 + dice.nextInt(5));
     long chunk = 16L << dice.nextInt(6);
     int window = 1 + dice.nextInt(8);
+    EngineOptions options = Cases.options(chunk, window);
     List<String> names = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       names.add("h" + i);
-      cluster.start("h" + i, Cases.options(chunk, window));
+      cluster.start("h" + i, options);
     }
-    int channels = 1 + dice.nextInt(3);
+    int channels = 1 + dice.nextInt(1 + dice.nextInt(3));
     this.disturbed = new boolean[channels];
     boolean early = dice.nextBoolean();
     if (!early) {
       cluster.join();
     }
     for (int channel = 0; channel < channels; channel++) {
-      openChannel(channel, Cases.random(dice, names, 600));
+      openChannel(channel, Cases.random(dice, names, 200));
     }
     Collections.shuffle(workers, dice);
     if (early) {
