@@ -3,6 +3,7 @@ package io.crossmesh.memory;
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -26,16 +27,23 @@ public final class Doorbell implements AutoCloseable {
   private static final int O_CLOEXEC = 0x80000;
   private static final int MODE_PRIVATE = 0600;
   private static final long DRAIN_BYTES = 4096;
+  private static final short POLLIN = 1;
+  private static final long NANOS_PER_SECOND = 1_000_000_000L;
 
   private final Path path;
   private final Arena memory;
   private final MemorySegment buffer;
+  private final MemorySegment pollFd;
+  private final MemorySegment timespec;
   private int fd;
 
   private Doorbell(Path path, Arena memory, int fd) {
     this.path = path;
     this.memory = memory;
     this.buffer = memory.allocate(DRAIN_BYTES);
+    this.pollFd = memory.allocate(8, 8);
+    this.timespec = memory.allocate(16, 8);
+    pollFd.set(JAVA_SHORT, 4, POLLIN);
     this.fd = fd;
   }
 
@@ -78,6 +86,21 @@ public final class Doorbell implements AutoCloseable {
   /** Wakes whoever waits. A pipe that is full has been rung often enough. */
   public synchronized void ring() {
     call(Calls.WRITE, 1);
+  }
+
+  /** Returns after a ring, or one before that nobody took, or after the limit. By one thread. */
+  public void await(long timeoutNanos) {
+    try {
+      pollFd.set(JAVA_INT, 0, fd());
+      timespec.set(JAVA_LONG, 0, timeoutNanos / NANOS_PER_SECOND);
+      timespec.set(JAVA_LONG, 8, timeoutNanos % NANOS_PER_SECOND);
+      int ignored = (int) Calls.PPOLL.invokeExact(pollFd, 1L, timespec, MemorySegment.NULL);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+    if (pollFd.get(JAVA_SHORT, 6) != 0) {
+      drain();
+    }
   }
 
   /** Takes what was rung. */
@@ -126,6 +149,8 @@ public final class Doorbell implements AutoCloseable {
             FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT),
             Linker.Option.firstVariadicArg(2));
     static final MethodHandle CLOSE = link("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    static final MethodHandle PPOLL =
+        link("ppoll", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS));
     static final MethodHandle READ =
         link("read", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG));
     static final MethodHandle WRITE =

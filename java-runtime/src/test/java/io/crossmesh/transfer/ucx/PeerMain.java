@@ -1,5 +1,6 @@
 package io.crossmesh.transfer.ucx;
 
+import io.crossmesh.transfer.contract.OwnerNode;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
@@ -15,7 +16,8 @@ final class PeerMain {
   public static void main(String[] args) throws Exception {
     BufferedReader commands =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    OwnerNode node = new OwnerNode(Long.parseLong(args[0]));
+    OwnerNode node =
+        new OwnerNode(Long.parseLong(args[0]), new UcxTransport(UcxOptions.bind("127.0.0.1")));
     say("address " + node.transport.address());
     String line = commands.readLine();
     while (line != null && !line.equals("close")) {

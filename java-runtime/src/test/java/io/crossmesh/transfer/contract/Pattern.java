@@ -1,33 +1,34 @@
-package io.crossmesh.transfer.ucx;
+package io.crossmesh.transfer.contract;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /** Test messages whose payload follows from their header, so that the receiver can check it. */
-final class Pattern {
+public final class Pattern {
   private static final long GOLDEN = 0x9E3779B97F4A7C15L;
 
   private Pattern() {}
 
-  static void writeHeader(MemorySegment header, long sender, long sequence, boolean discard) {
+  public static void writeHeader(
+      MemorySegment header, long sender, long sequence, boolean discard) {
     header.set(ValueLayout.JAVA_LONG, 0, sender);
     header.set(ValueLayout.JAVA_LONG, 8, sequence);
     header.set(ValueLayout.JAVA_LONG, 16, discard ? 1 : 0);
   }
 
-  static long sender(MemorySegment header) {
+  public static long sender(MemorySegment header) {
     return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 0);
   }
 
-  static long sequence(MemorySegment header) {
+  public static long sequence(MemorySegment header) {
     return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 8);
   }
 
-  static boolean discard(MemorySegment header) {
+  public static boolean discard(MemorySegment header) {
     return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 16) == 1;
   }
 
-  static void fill(MemorySegment payload, long sender, long sequence) {
+  public static void fill(MemorySegment payload, long sender, long sequence) {
     long words = payload.byteSize() / 8;
     for (long i = 0; i < words; i++) {
       payload.set(ValueLayout.JAVA_LONG_UNALIGNED, i * 8, word(sender, sequence, i));
@@ -38,7 +39,7 @@ final class Pattern {
   }
 
   /** The first byte that is wrong, or -1. */
-  static long firstWrong(MemorySegment payload, long sender, long sequence) {
+  public static long firstWrong(MemorySegment payload, long sender, long sequence) {
     long words = payload.byteSize() / 8;
     for (long i = 0; i < words; i++) {
       if (payload.get(ValueLayout.JAVA_LONG_UNALIGNED, i * 8) != word(sender, sequence, i)) {

@@ -1,6 +1,7 @@
-package io.crossmesh.transfer.ucx;
+package io.crossmesh.transfer.contract;
 
 import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport;
 import io.crossmesh.transfer.Transport.Handler;
 import io.crossmesh.transfer.Transport.Landing;
 import io.crossmesh.transfer.Transport.SendDone;
@@ -19,14 +20,14 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
 
 /**
- * A {@link UcxTransport} on an owner thread of its own, and what happened to it: the smallest thing
+ * A {@link Transport} on an owner thread of its own, and what happened to it: the smallest thing
  * that stands where the engine will. Received payloads are checked against {@link Pattern}.
  */
-final class OwnerNode implements Handler, AutoCloseable {
+public final class OwnerNode implements Handler, AutoCloseable {
   /** What one sender's messages came to. */
-  record Heard(long messages, long bytes, long failed) {}
+  public record Heard(long messages, long bytes, long failed) {}
 
-  final UcxTransport transport;
+  public final Transport transport;
   private final long name;
   private final ConcurrentLinkedQueue<Runnable> tasks = new ConcurrentLinkedQueue<>();
   private final Thread thread;
@@ -41,13 +42,10 @@ final class OwnerNode implements Handler, AutoCloseable {
   private long sequence;
   private volatile boolean stopping;
 
-  OwnerNode(long name) throws Exception {
-    this(name, UcxOptions.bind("127.0.0.1"));
-  }
-
-  OwnerNode(long name, UcxOptions options) throws Exception {
+  /** Starts a transport on which nothing was called yet. */
+  public OwnerNode(long name, Transport transport) throws Exception {
     this.name = name;
-    this.transport = new UcxTransport(options);
+    this.transport = transport;
     this.thread = Thread.ofPlatform().name("node-" + name).daemon().unstarted(this::loop);
     CompletableFuture<Void> started =
         later(
@@ -78,7 +76,7 @@ final class OwnerNode implements Handler, AutoCloseable {
     transport.close();
   }
 
-  <T> CompletableFuture<T> later(Callable<T> task) {
+  public <T> CompletableFuture<T> later(Callable<T> task) {
     CompletableFuture<T> result = new CompletableFuture<>();
     tasks.add(
         () -> {
@@ -92,11 +90,11 @@ final class OwnerNode implements Handler, AutoCloseable {
     return result;
   }
 
-  <T> T call(Callable<T> task) throws Exception {
+  public <T> T call(Callable<T> task) throws Exception {
     return later(task).get(60, TimeUnit.SECONDS);
   }
 
-  void connect(int peer, String address) throws Exception {
+  public void connect(int peer, String address) throws Exception {
     call(
         () -> {
           transport.connect(peer, address);
@@ -104,7 +102,7 @@ final class OwnerNode implements Handler, AutoCloseable {
         });
   }
 
-  void disconnect(int peer) throws Exception {
+  public void disconnect(int peer) throws Exception {
     call(
         () -> {
           transport.disconnect(peer);
@@ -112,12 +110,12 @@ final class OwnerNode implements Handler, AutoCloseable {
         });
   }
 
-  Counters.Traffic traffic() throws Exception {
+  public Counters.Traffic traffic() throws Exception {
     return call(() -> transport.counters().total());
   }
 
   /** Sends {@code count} messages of {@code bytes} each, at most {@code window} at once. */
-  Flood send(int peer, long count, long bytes, int window, boolean discard) {
+  public Flood send(int peer, long count, long bytes, int window, boolean discard) {
     Flood flood = new Flood(peer, count, bytes, window, discard);
     var _ =
         later(
@@ -129,8 +127,8 @@ final class OwnerNode implements Handler, AutoCloseable {
   }
 
   /** A row of sends that ends with the first failure; {@link #result} is how many failed. */
-  final class Flood {
-    final CompletableFuture<Long> result = new CompletableFuture<>();
+  public final class Flood {
+    public final CompletableFuture<Long> result = new CompletableFuture<>();
     private final int peer;
     private long count;
     private final int window;
@@ -157,7 +155,7 @@ final class OwnerNode implements Handler, AutoCloseable {
       }
     }
 
-    void stop() {
+    public void stop() {
       var _ =
           later(
               () -> {
@@ -228,17 +226,17 @@ final class OwnerNode implements Handler, AutoCloseable {
   }
 
   /** From now on payloads that wait at their sender are left there. */
-  synchronized void hold() {
+  public synchronized void hold() {
     holding = true;
   }
 
   /** How many are left there. */
-  synchronized int held() {
+  public synchronized int held() {
     return held.size();
   }
 
   /** Has them fetched. */
-  void fetchHeld() throws Exception {
+  public void fetchHeld() throws Exception {
     call(
         () -> {
           List<Runnable> all;
@@ -366,24 +364,24 @@ final class OwnerNode implements Handler, AutoCloseable {
     notifyAll();
   }
 
-  synchronized Heard heard(long sender) {
+  public synchronized Heard heard(long sender) {
     return heard.getOrDefault(sender, new Heard(0, 0, 0));
   }
 
-  synchronized Map<Integer, String> lost() {
+  public synchronized Map<Integer, String> lost() {
     return Map.copyOf(lost);
   }
 
-  synchronized List<String> errors() {
+  public synchronized List<String> errors() {
     return List.copyOf(errors);
   }
 
-  synchronized long landing() {
+  public synchronized long landing() {
     return landing;
   }
 
   /** Waits until something that this node records has become true. */
-  synchronized void await(String what, long limitMillis, BooleanSupplier condition)
+  public synchronized void await(String what, long limitMillis, BooleanSupplier condition)
       throws Exception {
     long end = System.nanoTime() + limitMillis * 1_000_000L;
     while (!condition.getAsBoolean()) {

@@ -1,0 +1,86 @@
+package io.crossmesh.flight.bulk;
+
+import io.crossmesh.transfer.Counters;
+import io.crossmesh.transfer.Transport.Handler;
+import io.crossmesh.transfer.Transport.Landing;
+import io.grpc.Status;
+import java.lang.foreign.MemorySegment;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/** What comes from peers, given to the engine. Everything here is the owner thread's. */
+final class Receiving {
+  private final OwnerQueue owner;
+  private final Handler handler;
+  private final Counters counters;
+  private final Set<Inbound> inbounds = new LinkedHashSet<>();
+  private boolean stopped;
+
+  Receiving(OwnerQueue owner, Handler handler, Counters counters) {
+    this.owner = owner;
+    this.handler = handler;
+    this.counters = counters;
+  }
+
+  /** A peer has connected. */
+  void begin(Inbound inbound) {
+    if (stopped) {
+      inbound.close(stopping());
+    } else {
+      inbounds.add(inbound);
+      inbound.begin();
+    }
+  }
+
+  void gone(Inbound inbound) {
+    inbounds.remove(inbound);
+  }
+
+  /** From now on messages are dropped; peers that leave are still answered. */
+  void stop() {
+    stopped = true;
+  }
+
+  void closeAll() {
+    List.copyOf(inbounds).forEach(inbound -> inbound.close(stopping()));
+  }
+
+  private static Status stopping() {
+    return Status.UNAVAILABLE.withDescription("the agent is stopping");
+  }
+
+  /** A message that has come with its payload. */
+  @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
+  void small(MemorySegment header, MemorySegment payload) {
+    if (stopped) {
+      return;
+    }
+    long bytes = payload.byteSize();
+    Landing landing = handler.onMessage(header, bytes);
+    if (bytes == 0) {
+      counters.received(false, 0);
+    } else if (landing != Landing.DISCARD) {
+      counters.received(landing.bulk(), bytes);
+      landing.arrived(payload);
+    }
+  }
+
+  /** Where an announced payload goes. */
+  Landing announced(MemorySegment header, long bytes) {
+    if (stopped) {
+      return Landing.DISCARD;
+    }
+    Landing[] landing = {Landing.DISCARD};
+    owner.guarded(() -> landing[0] = handler.onMessage(header, bytes));
+    return landing[0];
+  }
+
+  void ended(Payload payload, @Nullable String failure) {
+    if (failure == null) {
+      counters.received(payload.landing().bulk(), payload.bytes());
+    }
+    owner.guarded(() -> payload.tell(failure));
+  }
+}
