@@ -9,6 +9,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -49,6 +50,7 @@ final class BulkLink extends ClientCall.Listener<Frame> {
   private final ConcurrentLinkedQueue<Outgoing> bodies = new ConcurrentLinkedQueue<>();
   private final Map<Long, Outgoing> waiting = new ConcurrentHashMap<>();
   private final AtomicInteger wanted = new AtomicInteger();
+  private volatile boolean welcome;
   private volatile boolean leaving;
   private volatile @Nullable String dead;
   private boolean halfClosed; // of whoever pumps
@@ -136,7 +138,7 @@ final class BulkLink extends ClientCall.Listener<Frame> {
       return;
     }
     sendHeads();
-    for (Outgoing body = bodies.peek(); body != null && call.isReady(); body = bodies.peek()) {
+    for (Outgoing body = bodies.peek(); body != null && ready(); body = bodies.peek()) {
       call.sendMessage(body.nextPiece());
       if (body.whole()) {
         bodies.poll();
@@ -151,7 +153,7 @@ final class BulkLink extends ClientCall.Listener<Frame> {
   }
 
   private void sendHeads() {
-    while (call.isReady()) {
+    while (ready()) {
       Outgoing head = heads.poll();
       if (head == null) {
         return;
@@ -163,6 +165,10 @@ final class BulkLink extends ClientCall.Listener<Frame> {
       }
       call.sendMessage(head.head);
     }
+  }
+
+  private boolean ready() {
+    return welcome && call.isReady();
   }
 
   private void failAll(String reason) {
@@ -178,12 +184,19 @@ final class BulkLink extends ClientCall.Listener<Frame> {
       Outgoing failed = body;
       owner.add(() -> failed.failed(reason));
     }
-    for (Long number : waiting.keySet()) {
+    for (Long number : List.copyOf(waiting.keySet())) {
       Outgoing failed = waiting.remove(number);
       if (failed != null) {
         owner.add(() -> failed.failed(reason));
       }
     }
+  }
+
+  /** The peer has let this link in; what was sent meanwhile waited here. */
+  @Override
+  public void onHeaders(Metadata headers) {
+    welcome = true;
+    pump();
   }
 
   @Override
