@@ -1,4 +1,8 @@
-"""Flight doors with TLS: who gets in, who does not, and that both are counted; certificates that are replaced."""
+"""Doors with TLS, and tensors that cross them: who gets in, who does not, what is counted, what is replaced.
+
+All agents move bytes over `transport="flight"`, so whatever is moved here is encrypted and both ends have proved
+themselves.
+"""
 
 import datetime as dt
 import os
@@ -12,15 +16,18 @@ import pytest
 import crossmesh as cm
 from crossmesh._agent import flight_action
 from crossmesh._certificates import Authority
+from tensors import layouts, rows, same, shape, values
 from waiting import until
 
+HOSTS = ["h0", "h1", "h2", "h3", "h4"]
+PAPER = rows("paper_n_to_m.csv") + rows("paper_1_to_m.csv")
 LIMIT = 40.0
 RELOAD_SECONDS_MAX = 40.0
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with cm.LocalCluster(hosts=["a", "b"], arena="64MiB", tls=True) as started:
+    with cm.LocalCluster(HOSTS, arena="64MiB", transport="flight", tls=True) as started:
         yield started
 
 
@@ -32,13 +39,13 @@ def stranger():
 
 
 def health(cluster, tls, token=None):
-    door = cluster.env("b")
+    door = cluster.env("h1")
     secret = token or door["CROSSMESH_TOKEN"]
     return flight_action(door["CROSSMESH_AGENT"], secret, "health", {"v": 1}, LIMIT, tls)
 
 
 def refused(cluster, wrong):
-    port = cluster._infos["b"]["metrics"]["port"]
+    port = cluster._infos["h1"]["metrics"]["port"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
         lines = page.read().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if "door_refused" in line and f'wrong="{wrong}"' in line)
@@ -46,24 +53,50 @@ def refused(cluster, wrong):
 
 def test_agents_and_clients_that_prove_themselves_work(cluster):
     assert health(cluster, cluster.tls)["ok"] is True
-    source = cm.Sharding(cm.Mesh((2,), hosts=["a"]), "S0R")
-    target = cm.Sharding(cm.Mesh((2,), hosts=["b"]), "RS0")
+    source = cm.Sharding(cm.Mesh((2,), hosts=["h0"]), "S0R")
+    target = cm.Sharding(cm.Mesh((2,), hosts=["h1"]), "RS0")
     tensor = np.arange(64, dtype=np.int32).reshape(8, 8)
     tiles = cluster.reshard(tensor, source, target)
     assert np.array_equal(tiles[1], tensor[:, 4:])
+
+
+@pytest.mark.parametrize("row", PAPER, ids=lambda row: row["case"])
+def test_paper_cases_are_exact_over_encrypted_streams(cluster, row):
+    src, dst = layouts(row)
+    divide = (64, 16, 4) if "x" in row["shape"] else (1 << 12,)
+    x = values(tuple(n // by for n, by in zip(shape(row), divide, strict=True)), row["dtype"])
+    plan = cm.plan(x, src=src, dst=dst)
+    before = cluster.wire_bytes()
+    tiles = cluster.reshard(x, src, dst, timeout=LIMIT)
+    after = cluster.wire_bytes()
+    for device, index in dst.shards(x.shape).items():
+        assert same(tiles[device], x[index]), f"device {device}"
+    for host in HOSTS:
+        assert after[host].sent - before[host].sent == plan.bytes_sent.get(host, 0), host
+        assert after[host].received - before[host].received == plan.bytes_received.get(host, 0), host
+
+
+def test_the_transport_is_named_where_it_is_asked_for(cluster):
+    info = cluster._infos["h0"]["transport"]
+    assert info["name"] == "flight"
+    door = cluster.env("h0")
+    assert info["address"] == door["CROSSMESH_AGENT"]
+    hello = flight_action(door["CROSSMESH_AGENT"], door["CROSSMESH_TOKEN"], "hello", {"v": 1}, LIMIT, cluster.tls)
+    assert hello["transport"] == "flight"
+    assert all(peer["connected"] for status in cluster.status().values() for peer in status["peers"])
 
 
 def test_a_child_connects_by_its_environment(cluster):
     code = "import crossmesh as cm\nwith cm.connect() as agent: print(agent.name)"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | cluster.env("a"),
+        env=os.environ | cluster.env("h0"),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stdout.strip() == "a", done.stderr
+    assert done.stdout.strip() == "h0", done.stderr
 
 
 def test_strangers_are_refused_at_the_handshake(cluster, stranger):
@@ -109,12 +142,12 @@ def test_replaced_certificates_are_taken_up_without_a_restart(cluster):
     """The agent's own certificate gets a new serial number, and its door shows it while it goes on working."""
     import ssl
 
-    host, port = cluster.env("a")["CROSSMESH_AGENT"].split(":")
+    host, port = cluster.env("h0")["CROSSMESH_AGENT"].split(":")
 
     def shown():
         return ssl.get_server_certificate((host, int(port)), timeout=LIMIT)
 
     before = shown()
-    cluster._authority.issue("agent-a")  # in the place of the old files
+    cluster._authority.issue("agent-h0")  # in the place of the old files
     until(lambda: shown() != before, RELOAD_SECONDS_MAX, pause=0.5)
     assert health(cluster, cluster.tls)["ok"] is True

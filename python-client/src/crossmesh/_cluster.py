@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ._certificates import Authority
 
 
+TRANSPORTS = ("ucx", "flight")
+
+
 class Wire(NamedTuple):
     """Tensor bytes that a host's transport has sent and received."""
 
@@ -41,12 +44,14 @@ class LocalCluster:
     **Arguments:**
 
     - `hosts`: the names of the hosts.
-    - `transport`: `"ucx"`.
+    - `transport`: `"ucx"`, or `"flight"`: streams at the agents' Flight doors, which need no UCX and are encrypted
+        with `tls=True`.
     - `arena`: the shared memory of each agent, in bytes or as text (`"512MiB"`); pages are taken as they are used.
     - `arena_dir`: where it lies; by default `/dev/shm`.
     - `env`: additions to the agents' environment (`UCX_TLS` ...).
     - `tls`: whether Flight's connections are encrypted and both ends prove themselves, with certificates that are made
-        for this cluster and thrown away with it (needs the extra `tls`). Tensors between agents go by UCX as ever.
+        for this cluster and thrown away with it (needs the extra `tls`). Tensors between agents are encrypted with
+        `transport="flight"` only: UCX is not.
     - `checksums`: whether chunks are checked where they land, and sent again if they are damaged.
 
     **Raises:**
@@ -76,11 +81,11 @@ class LocalCluster:
         names = tuple(hosts)
         if isinstance(hosts, str) or not names or len(set(names)) != len(names):
             raise LayoutError(f"hosts is a list of distinct names, got {hosts!r}.")
-        if transport != "ucx":
-            raise LayoutError(f"There is no transport {transport!r}. Available: 'ucx'.")
-        ucx = find_ucx()
-        if not ucx.available:
-            raise AgentUnavailable(f"Agents cannot move bytes: {ucx.reason}.")
+        if transport not in TRANSPORTS:
+            raise LayoutError(f"There is no transport {transport!r}. Available: {', '.join(map(repr, TRANSPORTS))}.")
+        self._transport = transport
+        if transport == "ucx" and not (ucx := find_ucx()).available:
+            raise AgentUnavailable(f"Agents cannot move bytes over UCX: {ucx.reason}; or use transport='flight'.")
         self._hosts = names
         self._token = secrets.token_urlsafe(32)
         self._jvms: dict[str, Jvm] = {}
@@ -242,7 +247,7 @@ class LocalCluster:
     def _start(self, options: list[str], env: dict[str, str]) -> None:
         for host in self._hosts:
             command = ["agent", "--name", host, *options, *self._certificates(host)]
-            self._jvms[host] = Jvm(command, label=f"Agent {host!r}", with_ucx=True, env=env)
+            self._jvms[host] = Jvm(command, label=f"Agent {host!r}", with_ucx=self._transport == "ucx", env=env)
         for host, jvm in self._jvms.items():
             info = self._infos[host] = jvm.wait_ready()
             if not info["transport"]["available"]:

@@ -53,6 +53,8 @@ public record AgentConfig(
   public enum TransportKind {
     /** UCX, if the libraries are there; otherwise the agent says why it has no transport. */
     UCX,
+    /** Streams at the Flight door, protected as that is. */
+    FLIGHT,
     /** None: planning and Flight only. */
     NONE
   }

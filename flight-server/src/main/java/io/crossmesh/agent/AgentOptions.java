@@ -3,12 +3,14 @@ package io.crossmesh.agent;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.PeerAddress;
+import io.crossmesh.flight.TlsFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
@@ -42,7 +44,7 @@ final class AgentOptions {
 
   @Option(
       names = "--allow-public",
-      description = "Let UCX, which is not encrypted, listen on a public --bind address.")
+      description = "Let a transport that is not encrypted listen on a public --bind address.")
   private boolean allowPublic;
 
   @Option(
@@ -77,7 +79,7 @@ final class AgentOptions {
       names = "--transport",
       defaultValue = "ucx",
       paramLabel = "NAME",
-      description = "How agents move bytes: ucx or none. Default: ${DEFAULT-VALUE}.")
+      description = "How agents move bytes: ucx, flight or none. Default: ${DEFAULT-VALUE}.")
   private AgentConfig.TransportKind transport = AgentConfig.TransportKind.UCX;
 
   @Option(
@@ -111,11 +113,17 @@ final class AgentOptions {
    * @throws CrossmeshException with {@link Code#AGENT_UNAVAILABLE} that names the option
    */
   AgentConfig freeze(Map<String, String> environment) {
-    if (transport == AgentConfig.TransportKind.UCX && !allowPublic && PublicAddress.is(bind)) {
-      throw new CrossmeshException(
-          Code.AGENT_UNAVAILABLE,
-          "--bind %s is a public address, and UCX is neither encrypted nor authenticated; bind to a private one, or say --allow-public."
-              .formatted(bind));
+    Optional<TlsFiles> certificates = tls.freeze();
+    if (!allowPublic && PublicAddress.is(bind)) {
+      switch (transport) {
+        case UCX -> refusePublic("UCX is neither encrypted nor authenticated");
+        case FLIGHT -> {
+          if (certificates.isEmpty()) {
+            refusePublic("without --tls-cert nothing that moves is encrypted");
+          }
+        }
+        case NONE -> {}
+      }
     }
     return new AgentConfig(
         name,
@@ -129,8 +137,15 @@ final class AgentOptions {
         checksums,
         peers,
         token(environment),
-        tls.freeze(),
+        certificates,
         exitWithStdin);
+  }
+
+  private void refusePublic(String why) {
+    throw new CrossmeshException(
+        Code.AGENT_UNAVAILABLE,
+        "--bind %s is a public address, and %s; bind to a private one, move bytes over --transport flight with --tls-cert, or say --allow-public."
+            .formatted(bind, why));
   }
 
   private OptionalInt metricsPort() {

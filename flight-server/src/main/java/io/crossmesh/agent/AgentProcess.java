@@ -7,6 +7,7 @@ import io.crossmesh.flight.Hello;
 import io.crossmesh.flight.HostPort;
 import io.crossmesh.flight.PeerAddress;
 import io.crossmesh.flight.Peers;
+import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.gateway.AgentSide;
 import io.crossmesh.gateway.ChannelOpener;
 import io.crossmesh.gateway.GatewayDoor;
@@ -66,20 +67,25 @@ final class AgentProcess implements AutoCloseable {
     Arena arena =
         parts.push(Arena.create(directory.path().resolve("arena"), config.arena().bytes()));
     RootAllocator allocator = parts.push(new RootAllocator(FLIGHT_BUFFERS_MAX.bytes()));
-    Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path()));
     Metrics metrics = parts.push(new Metrics(config.name(), System::nanoTime));
-    ChannelOpener channels =
-        (request, participant) -> metrics.open(engine::open, request, participant);
     DoorSecurity security =
         parts.push(
             config
                 .tls()
                 .map(files -> DoorSecurity.tls(files, metrics::refusedCertificate))
                 .orElseGet(DoorSecurity::plain));
+    Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path(), security));
+    ChannelOpener channels =
+        (request, participant) -> metrics.open(engine::open, request, participant);
     Peers peers =
         parts.push(
             new Peers(
-                config.name(), allocator, config.token().reveal(), security, engine::setPeers));
+                config.name(),
+                transportName(config),
+                allocator,
+                config.token().reveal(),
+                security,
+                engine::setPeers));
     PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
     FlightDoor flight =
         parts.push(
@@ -92,11 +98,14 @@ final class AgentProcess implements AutoCloseable {
                     config.token()::matches,
                     metrics::refusedToken,
                     () -> hello(config, info.get()),
-                    engine::status),
+                    engine::status,
+                    engine.bulk()),
                 allocator,
                 arena,
                 peers,
                 channels::open));
+    // A transport at the door says goodbye while that is still open.
+    engine.bulk().ifPresent(atTheDoor -> parts.push(engine));
     PlannerGateway entryPoint =
         parts.push(
             PlannerGateway.of(info::publicly, new Side(engine, channels, watch), directory.path()));
@@ -135,13 +144,22 @@ final class AgentProcess implements AutoCloseable {
     return bound == null || !bound.isAnyLocalAddress() ? config.bind() : "127.0.0.1";
   }
 
+  /** What is asked for, which peers have to be asked for too. */
+  private static Optional<String> transportName(AgentConfig config) {
+    return switch (config.transport()) {
+      case UCX -> Optional.of("ucx");
+      case FLIGHT -> Optional.of(BulkTransport.NAME);
+      case NONE -> Optional.empty();
+    };
+  }
+
   private static Hello hello(AgentConfig config, AgentInfo info) {
-    Optional<String> address =
-        info.transport() instanceof AgentInfo.TransportInfo.Available transport
-            ? Optional.of(transport.address())
+    Optional<Hello.Transport> transport =
+        info.transport() instanceof AgentInfo.TransportInfo.Available there
+            ? Optional.of(new Hello.Transport(there.name(), there.address()))
             : Optional.empty();
     return new Hello(
-        info.name(), info.epoch(), address, config.infoFile().toAbsolutePath().toString());
+        info.name(), info.epoch(), transport, config.infoFile().toAbsolutePath().toString());
   }
 
   @Override
@@ -174,7 +192,8 @@ final class AgentProcess implements AutoCloseable {
             .addObject()
             .put("name", hello.name())
             .put("epoch", hello.epoch())
-            .put("transport_address", hello.transportAddress().orElse(null));
+            .put("transport", hello.transport().map(Hello.Transport::name).orElse(null))
+            .put("transport_address", hello.transport().map(Hello.Transport::address).orElse(null));
       }
       return answer;
     }

@@ -3,6 +3,7 @@ package io.crossmesh.agent;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.json.Json;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Doorbell;
@@ -22,6 +23,9 @@ interface Engine extends AutoCloseable {
   AgentInfo.TransportInfo transport();
 
   ChannelHandle open(ChannelOpen request, Participant participant);
+
+  /** Its transport, if that is a service at the Flight door. */
+  Optional<BulkTransport> bulk();
 
   /** What wakes its thread; none without a transport. */
   Optional<Doorbell> bell();
@@ -55,6 +59,11 @@ interface Engine extends AutoCloseable {
           Code.AGENT_UNAVAILABLE,
           "agent '%s' has no transport for channel '%s': %s."
               .formatted(host, request.name(), reason));
+    }
+
+    @Override
+    public Optional<BulkTransport> bulk() {
+      return Optional.empty();
     }
 
     @Override

@@ -1,7 +1,11 @@
 package io.crossmesh.agent;
 
+import io.crossmesh.flight.DoorSecurity;
+import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.transfer.ucx.UcxLibrary;
+import io.crossmesh.transfer.ucx.UcxOptions;
+import io.crossmesh.transfer.ucx.UcxTransport;
 import java.nio.file.Path;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -10,29 +14,51 @@ import org.slf4j.LoggerFactory;
 final class Engines {
   private static final Logger LOG = LoggerFactory.getLogger(Engines.class);
 
+  private static final String WITHOUT_UCX =
+      "; or start all agents of the cluster with --transport flight, which needs no UCX";
+
   private Engines() {}
 
   /**
-   * Starts an engine over UCX, or stands in for it with the reason. A machine without UCX still
-   * plans and serves Flight, so its lack is no failure of the start.
+   * Starts an engine over the transport that is asked for, or stands in for it with the reason. A
+   * machine without UCX still plans and serves Flight, so its lack is no failure of the start.
    *
    * @param directory of this agent alone
+   * @param security how connections to the doors of other agents are protected
    */
-  static Engine start(AgentConfig config, long epoch, Arena arena, Path directory) {
+  static Engine start(
+      AgentConfig config, long epoch, Arena arena, Path directory, DoorSecurity security) {
     return switch (config.transport()) {
       case NONE ->
           new Engine.Missing(
               config.name(),
               epoch,
               arena,
-              "it was started with --transport none; start it with --transport ucx");
+              "it was started with --transport none; start it with --transport ucx or flight");
+      case FLIGHT ->
+          RunningEngine.start(
+              config,
+              epoch,
+              arena,
+              directory,
+              BulkTransport.NAME,
+              BulkTransport.VERSION,
+              bell -> new BulkTransport(security, config.token().reveal(), bell));
       case UCX ->
           switch (UcxLibrary.probe()) {
             case UcxLibrary.Available(UcxLibrary.Version version) ->
-                UcxEngine.start(config, epoch, arena, directory, version);
+                RunningEngine.start(
+                    config,
+                    epoch,
+                    arena,
+                    directory,
+                    "ucx",
+                    version.toString(),
+                    bell -> new UcxTransport(UcxOptions.bind(config.bind()), bell));
             case UcxLibrary.Unavailable(String reason) -> {
-              LOG.warn("no transfers: {}", reason);
-              yield new Engine.Missing(config.name(), epoch, arena, reason);
+              String remedies = reason + WITHOUT_UCX;
+              LOG.warn("no transfers: {}", remedies);
+              yield new Engine.Missing(config.name(), epoch, arena, remedies);
             }
           };
     };

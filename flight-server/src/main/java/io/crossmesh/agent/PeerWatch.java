@@ -1,5 +1,6 @@
 package io.crossmesh.agent;
 
+import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.Hello;
 import io.crossmesh.flight.PeerAddress;
@@ -36,6 +37,7 @@ final class PeerWatch implements AutoCloseable {
       Executors.newSingleThreadScheduledExecutor(
           Thread.ofPlatform().name("peer-watch").daemon(true).factory());
   private int round; // of that thread alone
+  private final Set<PeerAddress> unfit = new HashSet<>(); // of that thread alone
 
   PeerWatch(Peers peers, List<PeerAddress> configured, Supplier<Set<String>> lost) {
     this.peers = peers;
@@ -83,6 +85,10 @@ final class PeerWatch implements AutoCloseable {
     try {
       peers.join(List.of(peer)).forEach(hello -> answered.add(hello.name()));
     } catch (CrossmeshException e) {
+      // Who answers and cannot be worked with stays as it is until somebody mends it.
+      if (e.code() == Code.LAYOUT && unfit.add(peer)) {
+        LOG.warn("'{}' cannot be worked with: {}", peer.name(), e.getMessage());
+      }
       LOG.debug("'{}' is not there: {}", peer.name(), e.getMessage());
     } catch (RuntimeException e) {
       warn("asking '%s' failed".formatted(peer.name()), e);

@@ -3,6 +3,7 @@ package io.crossmesh.flight;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.memory.Arena;
 import io.grpc.netty.NettyServerBuilder;
 import java.io.IOException;
@@ -59,6 +60,7 @@ public final class FlightDoor implements AutoCloseable {
    * @param refused told of each call without the right token
    * @param hello who this agent is
    * @param status its state in numbers
+   * @param bulk the transport whose calls come to this door, too
    */
   public record Settings(
       String host,
@@ -68,7 +70,8 @@ public final class FlightDoor implements AutoCloseable {
       Predicate<String> token,
       Runnable refused,
       Supplier<Hello> hello,
-      Supplier<ObjectNode> status) {}
+      Supplier<ObjectNode> status,
+      Optional<BulkTransport> bulk) {}
 
   /** Opens the door; it answers when this returns. */
   public static FlightDoor open(
@@ -92,15 +95,16 @@ public final class FlightDoor implements AutoCloseable {
                     : peers
                         .address(host)
                         .map(door -> settings.security().location(door.host(), door.port())));
+    BearerAuthenticator bearer = new BearerAuthenticator(settings.token(), settings.refused());
     FlightServer server =
         FlightServer.builder(
                 allocator, Location.forGrpcInsecure(settings.bind(), settings.port()), producer)
-            .headerAuthenticator(new BearerAuthenticator(settings.token(), settings.refused()))
+            .headerAuthenticator(bearer)
             .maxInboundMessageSize(MESSAGE_BYTES_MAX)
             .executor(calls)
             .transportHint(
                 SERVER_BUILDER,
-                (Consumer<NettyServerBuilder>) builder -> settings.security().protect(builder))
+                (Consumer<NettyServerBuilder>) builder -> furnish(builder, settings, bearer))
             .build();
     try {
       server.start();
@@ -117,7 +121,17 @@ public final class FlightDoor implements AutoCloseable {
     if (bound == null || !bound.isAnyLocalAddress()) {
       own.set(settings.security().location(settings.bind(), server.getPort()));
     }
+    settings
+        .bulk()
+        .ifPresent(bulk -> bulk.listening(new HostPort(settings.bind(), server.getPort())));
     return new FlightDoor(server, calls, store, reshards);
+  }
+
+  /** What Arrow does not know of: how connections are protected, and the calls between agents. */
+  private static void furnish(
+      NettyServerBuilder door, Settings settings, BearerAuthenticator bearer) {
+    settings.security().protect(door);
+    settings.bulk().ifPresent(bulk -> bulk.offer(door, bearer::refusal));
   }
 
   /** The port it listens on. */

@@ -11,10 +11,18 @@ import java.util.Optional;
  *
  * @param name the host's name in meshes
  * @param epoch this life of it
- * @param transportAddress where its transport listens, if it has one
+ * @param transport by what it moves bytes, if by anything
  * @param infoFile its private file, for clients that find it on their own host
  */
-public record Hello(String name, long epoch, Optional<String> transportAddress, String infoFile) {
+public record Hello(String name, long epoch, Optional<Transport> transport, String infoFile) {
+  /**
+   * A transport of an agent.
+   *
+   * @param name of its kind; all agents of a cluster have the same
+   * @param address where peers reach it
+   */
+  public record Transport(String name, String address) {}
+
   /** The version of what agents say to each other; another one is refused. */
   public static final int PROTOCOL = 1;
 
@@ -24,7 +32,8 @@ public record Hello(String name, long epoch, Optional<String> transportAddress, 
 
   ObjectNode answer() {
     ObjectNode json = request().put("name", name).put("epoch", epoch).put("info_file", infoFile);
-    return json.put("transport_address", transportAddress.orElse(null));
+    return json.put("transport", transport.map(Transport::name).orElse(null))
+        .put("transport_address", transport.map(Transport::address).orElse(null));
   }
 
   /** Reads the answer of the agent at an address. */
@@ -33,7 +42,8 @@ public record Hello(String name, long epoch, Optional<String> transportAddress, 
     return new Hello(
         json.get("name").text(),
         json.get("epoch").integer(1, Long.MAX_VALUE),
-        json.find("transport_address").map(JsonValue::text),
+        json.find("transport_address")
+            .map(address -> new Transport(json.get("transport").text(), address.text())),
         json.get("info_file").text());
   }
 

@@ -2,6 +2,7 @@ package io.crossmesh.flight;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.transfer.PeerSpec;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -24,6 +25,7 @@ public final class Peers implements AutoCloseable {
   private static final Duration ENCRYPTED_HELLO_LIMIT = Duration.ofSeconds(20);
 
   private final String self;
+  private final Optional<String> transport;
   private final BufferAllocator allocator;
   private final String token;
   private final DoorSecurity security;
@@ -35,17 +37,20 @@ public final class Peers implements AutoCloseable {
 
   /**
    * @param self this agent's name, which is skipped where peers are listed
+   * @param transport by what this agent moves bytes, and all others have to
    * @param token opens the other agents' doors
    * @param security how calls to them are protected
    * @param engine takes all known peers at once
    */
   public Peers(
       String self,
+      Optional<String> transport,
       BufferAllocator allocator,
       String token,
       DoorSecurity security,
       Consumer<List<PeerSpec>> engine) {
     this.self = self;
+    this.transport = transport;
     this.allocator = allocator;
     this.token = token;
     this.security = security;
@@ -81,6 +86,7 @@ public final class Peers implements AutoCloseable {
             "the agent at %s is '%s', not '%s'; correct the list of peers."
                 .formatted(peer.address(), hello.name(), peer.name()));
       }
+      checkTransport(hello);
       client.met();
       kept = keep(hello, client);
       return hello;
@@ -88,6 +94,17 @@ public final class Peers implements AutoCloseable {
       if (!kept) {
         closeUnknown(client);
       }
+    }
+  }
+
+  private void checkTransport(Hello hello) {
+    if (transport.isPresent()
+        && hello.transport().isPresent()
+        && !hello.transport().get().name().equals(transport.get())) {
+      throw new CrossmeshException(
+          Code.LAYOUT,
+          "host '%s' moves tensors over %s and host '%s' over %s; start all agents of a cluster with the same --transport."
+              .formatted(self, transport.get(), hello.name(), hello.transport().get().name()));
     }
   }
 
@@ -143,12 +160,21 @@ public final class Peers implements AutoCloseable {
     List<PeerSpec> specs = new ArrayList<>();
     for (Peer peer : peers.values()) {
       peer.hello()
-          .transportAddress()
+          .transport()
           .ifPresent(
-              address ->
-                  specs.add(new PeerSpec(peer.hello().name(), peer.hello().epoch(), address)));
+              there ->
+                  specs.add(
+                      new PeerSpec(
+                          peer.hello().name(), peer.hello().epoch(), reached(peer, there))));
     }
     return specs;
+  }
+
+  /** A transport at the door is where the door is, as seen from here. */
+  private static String reached(Peer peer, Hello.Transport transport) {
+    return transport.name().equals(BulkTransport.NAME)
+        ? peer.client().address().toString()
+        : transport.address();
   }
 
   private void closeUnknown(PeerClient client) {

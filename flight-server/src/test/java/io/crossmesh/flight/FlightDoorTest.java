@@ -70,7 +70,8 @@ class FlightDoorTest {
 
     Host(String name) {
       arena = Arena.create(directory.resolve(name), 16 << 20);
-      peers = new Peers(name, allocator, TOKEN, DoorSecurity.plain(), specs -> {});
+      peers =
+          new Peers(name, Optional.empty(), allocator, TOKEN, DoorSecurity.plain(), specs -> {});
       door =
           FlightDoor.open(
               new FlightDoor.Settings(
@@ -81,7 +82,8 @@ class FlightDoorTest {
                   TOKEN::equals,
                   refused::incrementAndGet,
                   () -> new Hello(name, 1 + name.hashCode(), Optional.empty(), "/none"),
-                  Json::object),
+                  Json::object,
+                  Optional.empty()),
               allocator,
               arena,
               peers,

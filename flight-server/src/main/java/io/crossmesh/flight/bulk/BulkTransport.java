@@ -13,6 +13,7 @@ import io.grpc.ServerCall;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.Status;
 import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.NettyServerBuilder;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -37,9 +38,6 @@ public final class BulkTransport implements Transport {
 
   /** A peer that is silent for as long is asked, and lost when it does not answer in as long. */
   private static final long KEEP_ALIVE_SECONDS = 10;
-
-  /** The least time between two such questions that a door takes without complaint. */
-  public static final long KEEP_ALIVE_SECONDS_MIN = KEEP_ALIVE_SECONDS / 2;
 
   private static final long ENDING_SLEEP_NANOS = 10_000_000L;
   private static final long CLOSE_NANOS = 1_000_000_000L;
@@ -90,14 +88,18 @@ public final class BulkTransport implements Transport {
     this.owner = new OwnerQueue(bell);
   }
 
-  /** What a door has to offer to peers. */
-  public ServerServiceDefinition service(Admission admission) {
-    return ServerServiceDefinition.builder(SERVICE)
-        .addMethod(METHOD, (call, headers) -> accept(call, headers, admission))
-        .build();
+  /** Adds to a door what peers call. */
+  public void offer(NettyServerBuilder door, Admission admission) {
+    door.addService(
+            ServerServiceDefinition.builder(SERVICE)
+                .addMethod(METHOD, (call, headers) -> accept(call, headers, admission))
+                .build())
+        .permitKeepAliveTime(KEEP_ALIVE_SECONDS / 2, TimeUnit.SECONDS)
+        .keepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
+        .keepAliveTimeout(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS);
   }
 
-  /** Tells where the door is that offers {@link #service}. */
+  /** Tells where the door is to which {@link #offer} was made. */
   public void listening(HostPort door) {
     address = Optional.of(door);
   }

@@ -25,17 +25,15 @@ final class DoorTransport implements Transport {
   DoorTransport(Path bellPath, String token) throws IOException {
     bell = Doorbell.create(bellPath);
     transport = new BulkTransport(DoorSecurity.plain(), token, bell);
-    door =
-        NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", 0))
-            .permitKeepAliveTime(
-                BulkTransport.KEEP_ALIVE_SECONDS_MIN, java.util.concurrent.TimeUnit.SECONDS)
-            .addService(
-                transport.service(
-                    said ->
-                        ("Bearer " + TOKEN).equals(said)
-                            ? Optional.empty()
-                            : Optional.of("the token is wrong")))
-            .build();
+    NettyServerBuilder builder =
+        NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", 0));
+    transport.offer(
+        builder,
+        said ->
+            ("Bearer " + TOKEN).equals(said)
+                ? Optional.empty()
+                : Optional.of("the token is wrong"));
+    door = builder.build();
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.crossmesh.agent;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.ChannelHandle;
@@ -14,9 +15,7 @@ import io.crossmesh.transfer.OwnerThread;
 import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
 import io.crossmesh.transfer.TransferEngine;
-import io.crossmesh.transfer.ucx.UcxLibrary;
-import io.crossmesh.transfer.ucx.UcxOptions;
-import io.crossmesh.transfer.ucx.UcxTransport;
+import io.crossmesh.transfer.Transport;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -27,26 +26,30 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 
-/** The engine over UCX, on its owner thread; large plans are made on another one. */
-final class UcxEngine implements Engine {
+/** An engine over a transport, on its owner thread; large plans are made on another one. */
+final class RunningEngine implements Engine {
   private static final long STATUS_SECONDS_MAX = 5;
 
-  private final UcxLibrary.Version version;
+  private final String name;
+  private final String version;
   private final Doorbell bell;
-  private final UcxTransport transport;
+  private final Transport transport;
   private final TransferEngine engine;
   private final OwnerThread owner;
   private final ExecutorService planning;
 
-  private UcxEngine(
-      UcxLibrary.Version version,
+  private RunningEngine(
+      String name,
+      String version,
       Doorbell bell,
-      UcxTransport transport,
+      Transport transport,
       TransferEngine engine,
       OwnerThread owner,
       ExecutorService planning) {
+    this.name = name;
     this.version = version;
     this.bell = bell;
     this.transport = transport;
@@ -55,13 +58,27 @@ final class UcxEngine implements Engine {
     this.planning = planning;
   }
 
-  static UcxEngine start(
-      AgentConfig config, long epoch, Arena arena, Path directory, UcxLibrary.Version version) {
+  /**
+   * Starts one.
+   *
+   * @param directory of this agent alone
+   * @param name of the transport
+   * @param version of the transport
+   * @param make makes it, given the bell that ends its sleep
+   */
+  static RunningEngine start(
+      AgentConfig config,
+      long epoch,
+      Arena arena,
+      Path directory,
+      String name,
+      String version,
+      Function<Doorbell, Transport> make) {
     Doorbell bell = bell(directory.resolve("bell"));
     ExecutorService planning =
         Executors.newSingleThreadExecutor(
             Thread.ofPlatform().name("planning").daemon(true).factory());
-    UcxTransport transport = new UcxTransport(UcxOptions.bind(config.bind()), bell);
+    Transport transport = make.apply(bell);
     boolean started = false;
     try {
       TransferEngine engine =
@@ -77,7 +94,7 @@ final class UcxEngine implements Engine {
       OwnerThread owner =
           new OwnerThread(engine, transport::wakeup, "transfer", OwnerThread.SPINS).start();
       started = true;
-      return new UcxEngine(version, bell, transport, engine, owner, planning);
+      return new RunningEngine(name, version, bell, transport, engine, owner, planning);
     } finally {
       if (!started) {
         planning.shutdownNow();
@@ -98,6 +115,11 @@ final class UcxEngine implements Engine {
   }
 
   @Override
+  public Optional<BulkTransport> bulk() {
+    return transport instanceof BulkTransport atTheDoor ? Optional.of(atTheDoor) : Optional.empty();
+  }
+
+  @Override
   public Optional<Doorbell> bell() {
     return Optional.of(bell);
   }
@@ -109,7 +131,7 @@ final class UcxEngine implements Engine {
 
   @Override
   public AgentInfo.TransportInfo transport() {
-    return new AgentInfo.TransportInfo.Available("ucx", transport.address(), version.toString());
+    return new AgentInfo.TransportInfo.Available(name, transport.address(), version);
   }
 
   @Override
