@@ -170,8 +170,8 @@ def agent(
     ucx = find_ucx()
     extra = list(context.args)
     if not ucx.available and not any(option.startswith(("--transport", "--config")) for option in extra):
-        lack = f"Without UCX this agent only plans and serves Flight: {ucx.reason}; or give all agents --transport flight."
-        Console(stderr=True).print(lack, markup=False)
+        lack = f"Without UCX this agent only plans and serves Flight: {ucx.reason}"
+        Console(stderr=True).print(f"{lack}; or give all agents --transport flight.", markup=False)
         extra += ["--transport", "none"]
     directory = private_directory()
     info = info_file or directory / "info.json"

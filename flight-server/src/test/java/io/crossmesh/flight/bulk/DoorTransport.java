@@ -10,6 +10,7 @@ import io.grpc.netty.NettyServerBuilder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -26,7 +27,7 @@ final class DoorTransport implements Transport {
     bell = Doorbell.create(bellPath);
     transport = new BulkTransport(DoorSecurity.plain(), token, bell);
     NettyServerBuilder builder =
-        NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", 0));
+        NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
     transport.offer(
         builder,
         said ->
