@@ -22,6 +22,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 
@@ -107,6 +109,13 @@ public final class Cases {
     /** The mesh of a side. */
     public Mesh mesh(Side side) {
       return (side == Side.SRC ? src : dst).getFirst().layout().mesh();
+    }
+
+    /** The hosts of both meshes. */
+    public Set<String> hosts() {
+      Set<String> hosts = new TreeSet<>(mesh(Side.SRC).hosts());
+      hosts.addAll(mesh(Side.DST).hosts());
+      return hosts;
     }
   }
 

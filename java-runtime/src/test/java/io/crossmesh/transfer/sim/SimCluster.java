@@ -86,6 +86,10 @@ public final class SimCluster implements AutoCloseable {
       }
     }
 
+    long now() {
+      return clock.nanos();
+    }
+
     int processes(String channel, Side side) {
       return counts.getOrDefault(channel + side, 0);
     }
@@ -136,6 +140,16 @@ public final class SimCluster implements AutoCloseable {
         round();
       }
     }
+  }
+
+  /** The network loses nothing from now on. */
+  public void loseNothing() {
+    network.loseNothing();
+  }
+
+  /** Whether the agent of this name, if there is one, is in another than its first life. */
+  boolean wasRestarted(String name) {
+    return started.stream().filter(host -> host.name.equals(name)).count() > 1;
   }
 
   public Host host(String name) {

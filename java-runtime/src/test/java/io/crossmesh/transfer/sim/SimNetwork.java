@@ -22,23 +22,36 @@ public final class SimNetwork {
    *     for, as over several rails: they are sent before they have landed, and what is announced
    *     next overtakes them
    * @param damagedShare of the bulk payloads that arrive with one bit flipped
+   * @param repeatedShare of the messages that arrive once more, some long after, and also when
+   *     their sender has died or begun another life meanwhile. Greetings do not: one means that a
+   *     connection is new
+   * @param lostShare of the control messages that are sent and never arrive
    */
   public record Weather(
       long delayNanosMax,
       double eagerShare,
       double bufferedShare,
       long landNanosMax,
-      double damagedShare) {
+      double damagedShare,
+      double repeatedShare,
+      double lostShare) {
     public static final Weather FAIR = new Weather(100_000, 0.5, 0, 200_000);
 
     /** Weather that damages nothing. */
     public Weather(long delayNanosMax, double eagerShare, double bufferedShare, long landNanosMax) {
-      this(delayNanosMax, eagerShare, bufferedShare, landNanosMax, 0);
+      this(delayNanosMax, eagerShare, bufferedShare, landNanosMax, 0, 0, 0);
     }
 
     /** The same weather, in which payloads are damaged. */
     public Weather damaging(double share) {
-      return new Weather(delayNanosMax, eagerShare, bufferedShare, landNanosMax, share);
+      return new Weather(
+          delayNanosMax, eagerShare, bufferedShare, landNanosMax, share, repeatedShare, lostShare);
+    }
+
+    /** The same weather, in which messages are repeated and control messages lost. */
+    public Weather confusing(double repeated, double lost) {
+      return new Weather(
+          delayNanosMax, eagerShare, bufferedShare, landNanosMax, damagedShare, repeated, lost);
     }
   }
 
@@ -46,6 +59,7 @@ public final class SimNetwork {
   private final Random dice;
   private final Weather weather;
   private final Map<String, SimTransport> byAddress = new HashMap<>();
+  private boolean losing = true;
 
   public SimNetwork(SimClock clock, Random dice, Weather weather) {
     this.clock = clock;
@@ -91,6 +105,24 @@ public final class SimNetwork {
       byte was = payload.get(ValueLayout.JAVA_BYTE, at);
       payload.set(ValueLayout.JAVA_BYTE, at, (byte) (was ^ (1 << dice.nextInt(Byte.SIZE))));
     }
+  }
+
+  /** Loses nothing from now on. */
+  public void loseNothing() {
+    losing = false;
+  }
+
+  boolean lost(boolean bulk) {
+    return !bulk && losing && weather.lostShare > 0 && dice.nextDouble() < weather.lostShare;
+  }
+
+  boolean repeated() {
+    return weather.repeatedShare > 0 && dice.nextDouble() < weather.repeatedShare;
+  }
+
+  /** How long after a message the same comes again; now and then when all has changed. */
+  long repetition() {
+    return delay() * (1 + dice.nextInt(dice.nextInt(4) == 0 ? 1000 : 4));
   }
 
   boolean eager() {

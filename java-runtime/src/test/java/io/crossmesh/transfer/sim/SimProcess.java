@@ -11,11 +11,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.BitSet;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -31,9 +29,10 @@ public final class SimProcess implements Participant {
   private final Map<Long, String> outcomes = new TreeMap<>();
   private final Map<Long, Code> failures = new TreeMap<>();
   private final Map<Long, String> messages = new TreeMap<>();
-  private final Set<Long> called = new HashSet<>();
+  private final Map<Long, Long> called = new TreeMap<>();
   private final List<Held> held = new ArrayList<>();
   private final BitSet staging = new BitSet();
+  private long infoAt;
   private int keep;
   private int copies;
   private boolean closed;
@@ -43,9 +42,17 @@ public final class SimProcess implements Participant {
   private @Nullable OpenInfo info;
   private @Nullable ChannelHandle handle;
 
+  private final long openedAt;
+
   SimProcess(SimCluster.Host host, ChannelOpen request) {
     this.host = host;
     this.request = request;
+    this.openedAt = host.now();
+  }
+
+  /** Makes bytes of one opening of a channel unlike those of another, of the same step too. */
+  private long life() {
+    return info().channelId() * 1_000_003;
   }
 
   void attach(ChannelHandle opened) {
@@ -123,7 +130,36 @@ public final class SimProcess implements Participant {
 
   /** Whether every step it called has its answer, or the channel's end answered for all. */
   public boolean settled() {
-    return channelCode != null || outcomes.keySet().containsAll(called);
+    return channelCode != null || outcomes.keySet().containsAll(called.keySet());
+  }
+
+  /**
+   * Fails when a call, or the opening, has had no answer for longer than its timeout.
+   *
+   * @param awake since when its host has been running without a pause
+   */
+  public void checkLimits(long awake, long slackNanos) {
+    long limit = request.timeoutNanos() + slackNanos;
+    long begun = Math.max(awake, info == null ? openedAt : infoAt);
+    if (isOver() || host.now() - begun <= limit) {
+      return;
+    }
+    if (info == null) {
+      throw new AssertionError("%s is not open after %d ns".formatted(request.name(), limit));
+    }
+    called.forEach(
+        (step, at) -> {
+          if (!outcomes.containsKey(step) && host.now() - Math.max(begun, at) > limit) {
+            throw new AssertionError(
+                "step %d of %s has no end on %s after %d ns"
+                    .formatted(step, request.name(), host.name(), limit));
+          }
+        });
+  }
+
+  /** Bytes of the arena in sets that it holds, at most: an empty set takes some too. */
+  public long heldBytes() {
+    return held.isEmpty() ? 0 : held.size() * ((info().setBytes() + 4096) & -4096L);
   }
 
   /** Stages a step and sends it, if a staging set is free. */
@@ -139,16 +175,16 @@ public final class SimProcess implements Participant {
           tensor(tile),
           tile.tensor(),
           tile.box(),
-          step);
+          step + life());
     }
-    called.add(step);
+    called.put(step, host.now());
     handle().send(step, set);
     return true;
   }
 
   /** Asks for a step. */
   public void recv(long step) {
-    called.add(step);
+    called.put(step, host.now());
     handle().recv(step);
   }
 
@@ -188,7 +224,7 @@ public final class SimProcess implements Participant {
           tensor(tile),
           tile.tensor(),
           tile.box(),
-          step,
+          step + life(),
           when + " on " + host.name());
     }
   }
@@ -206,7 +242,7 @@ public final class SimProcess implements Participant {
     if (isOver()) {
       throw new AssertionError("step %d: '%s' after the end".formatted(step, what));
     }
-    if (!called.contains(step)) {
+    if (!called.containsKey(step)) {
       throw new AssertionError("step %d was never called: '%s'".formatted(step, what));
     }
     String before = outcomes.putIfAbsent(step, what);
@@ -224,6 +260,7 @@ public final class SimProcess implements Participant {
       throw new AssertionError("opened twice or after the end");
     }
     info = opened;
+    infoAt = host.now();
   }
 
   @Override
@@ -257,6 +294,9 @@ public final class SimProcess implements Participant {
     }
     outcome(step, "received");
     check(step, base, "received");
+    if (held.stream().anyMatch(set -> set.base == base)) {
+      throw new AssertionError("step %d: set %d is held already".formatted(step, base));
+    }
     held.add(new Held(receipt, step, base));
     if (mustCopy) {
       copies++;

@@ -4,6 +4,7 @@ import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -62,6 +63,11 @@ public final class SimTransport implements Transport {
       }
     }
   }
+
+  /** Where a header says its kind, and the kind that only new connections send. */
+  private static final int KIND_AT = 6;
+
+  private static final byte GREETING = 1;
 
   private final SimNetwork network;
   private final String address;
@@ -194,9 +200,26 @@ public final class SimTransport implements Transport {
     long arrival =
         Math.max(to.lastArrival.getOrDefault(lane, 0L) + 1, network.now() + network.delay());
     to.lastArrival.put(lane, arrival);
+    if (network.lost(bulk)) {
+      at(network.now() + network.delay(), flight::sent);
+      return;
+    }
     to.at(arrival, () -> to.announce(flight, head, bytes, eager));
+    if (head.get(ValueLayout.JAVA_BYTE, KIND_AT) != GREETING && network.repeated()) {
+      MemorySegment again = copy(payload);
+      to.at(arrival + network.repetition(), () -> to.repeat(head, again));
+    }
     if (eager) {
       at(network.now() + network.delay() / 4, flight::sent);
+    }
+  }
+
+  /** A message comes once more. */
+  @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
+  private void repeat(MemorySegment head, MemorySegment payload) {
+    Landing place = handler.onMessage(head, payload.byteSize());
+    if (payload.byteSize() > 0 && place != Landing.DISCARD) {
+      place.arrived(payload);
     }
   }
 
