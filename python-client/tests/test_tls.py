@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -83,7 +85,9 @@ def test_the_transport_is_named_where_it_is_asked_for(cluster):
     assert info["address"] == door["CROSSMESH_AGENT"]
     hello = flight_action(door["CROSSMESH_AGENT"], door["CROSSMESH_TOKEN"], "hello", {"v": 1}, LIMIT, cluster.tls)
     assert hello["transport"] == "flight"
-    assert all(peer["connected"] for status in cluster.status().values() for peer in status["peers"])
+    for status in cluster.status().values():
+        assert status["transport"] == "flight"
+        assert all(peer["connected"] for peer in status["peers"])
 
 
 def test_a_child_connects_by_its_environment(cluster):
@@ -99,26 +103,58 @@ def test_a_child_connects_by_its_environment(cluster):
     assert done.stdout.strip() == "h0", done.stderr
 
 
-def test_strangers_are_refused_at_the_handshake(cluster, stranger):
-    before = refused(cluster, "certificate")
+def strangers(cluster, stranger):
+    """Clients that a door with mutual TLS has to turn away, by what is wrong with them."""
     own = stranger.issue("stranger")
-    cases = {
+    return {
         "no certificate": cm.Tls(cluster.tls.ca),
         "another authority's": cm.Tls(cluster.tls.ca, own.cert, own.key),
         "expired": cluster._authority.issue("expired", dt.timedelta(minutes=-1)),
     }
-    for tls in cases.values():
-        with pytest.raises(cm.AgentUnavailable, match="CROSSMESH_TLS_CA"):
-            health(cluster, tls)
-    assert refused(cluster, "certificate") >= before + 2
+
+
+@pytest.mark.parametrize("who", ["no certificate", "another authority's", "expired"])
+def test_strangers_are_refused_at_the_handshake_and_counted(cluster, stranger, who):
+    before = refused(cluster, "certificate")
+    with pytest.raises(cm.AgentUnavailable, match="CROSSMESH_TLS_CA"):
+        health(cluster, strangers(cluster, stranger)[who])
+    assert refused(cluster, "certificate") > before
+    assert cluster.status()["h1"]["refused"]["certificate"] == refused(cluster, "certificate")
     assert health(cluster, cluster.tls)["ok"] is True
 
 
-def test_no_tls_and_a_wrong_authority_reach_nobody(cluster, stranger):
-    with pytest.raises(cm.AgentUnavailable):
-        health(cluster, None)
-    with pytest.raises(cm.AgentUnavailable):
-        health(cluster, stranger.issue("other"))
+@pytest.mark.parametrize("who", ["no certificate", "another authority's", "expired", "a wrong token", "no token"])
+def test_strangers_are_refused_at_the_streams_between_agents(cluster, stranger, who):
+    """A peer that is none: the call that agents make to each other, by a client that writes its own."""
+    wrong = "token" if "token" in who else "certificate"
+    tls = cluster.tls if wrong == "token" else strangers(cluster, stranger)[who]
+    token = {"a wrong token": "not-the-token", "no token": None}.get(who, cluster.env("h1")["CROSSMESH_TOKEN"])
+    before, traffic = refused(cluster, wrong), cluster.status()["h1"]["dropped_messages"]
+    with pytest.raises(grpc.RpcError) as failed:
+        link(cluster.env("h1")["CROSSMESH_AGENT"], tls, token)
+    expected = grpc.StatusCode.UNAUTHENTICATED if wrong == "token" else grpc.StatusCode.UNAVAILABLE
+    assert failed.value.code() is expected
+    assert refused(cluster, wrong) > before
+    assert cluster.status()["h1"]["dropped_messages"] == traffic
+
+
+def test_what_agents_do_not_say_to_each_other_ends_the_stream_alone(cluster):
+    door = cluster.env("h1")
+    for frame in (b"", b"\x09" * 17, b"\x03" + bytes(20), b"\x01" + bytes(40), b"\x04" + bytes(16)):
+        with pytest.raises(grpc.RpcError):
+            link(door["CROSSMESH_AGENT"], cluster.tls, door["CROSSMESH_TOKEN"], frame)
+    assert health(cluster, cluster.tls)["ok"] is True
+    assert all(peer["connected"] for peer in cluster.status()["h1"]["peers"])
+
+
+def link(address, tls, token, *frames):
+    """What one agent calls of another, with messages as they are; returns when the door ends it."""
+    files = [tls.ca, tls.key, tls.cert]
+    ca, key, cert = (None if file is None else Path(file).read_bytes() for file in files)
+    metadata = [] if token is None else [("authorization", f"Bearer {token}")]
+    with grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert)) as channel:
+        raw = channel.stream_stream("/crossmesh.Bulk/Link")
+        return list(raw(iter(frames), timeout=LIMIT, metadata=metadata))
 
 
 def test_a_certificate_does_not_replace_the_token(cluster):

@@ -37,6 +37,9 @@ record AgentInfo(
 
   /** The transport that is there, or why none is. */
   sealed interface TransportInfo {
+    /** Of its kind, or "none". */
+    String name();
+
     ObjectNode json();
 
     /** A transport at work; {@code address} is what peers connect to. */
@@ -53,6 +56,11 @@ record AgentInfo(
 
     /** No transport; {@code reason} says what would mend it. */
     record Missing(String reason) implements TransportInfo {
+      @Override
+      public String name() {
+        return "none";
+      }
+
       @Override
       public ObjectNode json() {
         return object().put("name", "none").put("available", false).put("reason", reason);

@@ -18,6 +18,7 @@ import io.crossmesh.memory.Doorbell;
 import io.crossmesh.mesh.JsonValue;
 import io.crossmesh.metrics.Metrics;
 import io.crossmesh.metrics.MetricsDoor;
+import io.crossmesh.metrics.Refused;
 import io.crossmesh.transfer.Mailbox;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -72,7 +73,12 @@ final class AgentProcess implements AutoCloseable {
         parts.push(
             config
                 .tls()
-                .map(files -> DoorSecurity.tls(files, metrics::refusedCertificate))
+                .map(
+                    files ->
+                        DoorSecurity.tls(
+                            files,
+                            () -> metrics.refused(Refused.CERTIFICATE),
+                            () -> metrics.refused(Refused.HANDSHAKE)))
                 .orElseGet(DoorSecurity::plain));
     Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path(), security));
     ChannelOpener channels =
@@ -96,9 +102,9 @@ final class AgentProcess implements AutoCloseable {
                     config.flightPort(),
                     security,
                     config.token()::matches,
-                    metrics::refusedToken,
+                    () -> metrics.refused(Refused.TOKEN),
                     () -> hello(config, info.get()),
-                    engine::status,
+                    () -> status(engine, metrics),
                     engine.bulk()),
                 allocator,
                 arena,
@@ -108,7 +114,8 @@ final class AgentProcess implements AutoCloseable {
     engine.bulk().ifPresent(atTheDoor -> parts.push(engine));
     PlannerGateway entryPoint =
         parts.push(
-            PlannerGateway.of(info::publicly, new Side(engine, channels, watch), directory.path()));
+            PlannerGateway.of(
+                info::publicly, new Side(engine, metrics, channels, watch), directory.path()));
     Token gatewayToken = Token.generate();
     GatewayDoor gateway = parts.push(GatewayDoor.open(entryPoint, gatewayToken.reveal()));
     OptionalInt metricsPort = metricsDoor(config, metrics, engine, parts);
@@ -144,6 +151,14 @@ final class AgentProcess implements AutoCloseable {
     return bound == null || !bound.isAnyLocalAddress() ? config.bind() : "127.0.0.1";
   }
 
+  private static ObjectNode status(Engine engine, Metrics metrics) {
+    ObjectNode json = engine.status();
+    json.put("transport", engine.transport().name());
+    ObjectNode refused = json.putObject("refused");
+    metrics.refused().forEach(refused::put);
+    return json;
+  }
+
   /** What is asked for, which peers have to be asked for too. */
   private static Optional<String> transportName(AgentConfig config) {
     return switch (config.transport()) {
@@ -167,7 +182,8 @@ final class AgentProcess implements AutoCloseable {
     parts.close();
   }
 
-  private record Side(Engine engine, ChannelOpener channels, PeerWatch watch) implements AgentSide {
+  private record Side(Engine engine, Metrics metrics, ChannelOpener channels, PeerWatch watch)
+      implements AgentSide {
     @Override
     public Optional<Doorbell> bell() {
       return engine.bell();
@@ -210,7 +226,7 @@ final class AgentProcess implements AutoCloseable {
 
     @Override
     public ObjectNode status() {
-      return engine.status();
+      return AgentProcess.status(engine, metrics);
     }
   }
 }

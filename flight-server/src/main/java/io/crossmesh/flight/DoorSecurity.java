@@ -15,12 +15,13 @@ public sealed interface DoorSecurity extends AutoCloseable permits PlainDoor, Tl
    * TLS.
    *
    * @param files certificates and key
-   * @param refused told of each certificate that the authority has not signed, or that is not valid
-   *     now
+   * @param certificate told of each client without a certificate, or with one that the authority
+   *     has not signed or that is not valid now
+   * @param handshake told of each other client whose handshake came to nothing
    * @throws io.crossmesh.CrossmeshException with {@code AUTH} if a file cannot be read or is wrong
    */
-  static DoorSecurity tls(TlsFiles files, Runnable refused) {
-    return TlsDoor.open(files, refused);
+  static DoorSecurity tls(TlsFiles files, Runnable certificate, Runnable handshake) {
+    return TlsDoor.open(files, certificate, handshake);
   }
 
   /** Protects the door. */

@@ -8,10 +8,14 @@ import io.grpc.netty.NettyServerBuilder;
 import io.grpc.util.AdvancedTlsX509KeyManager;
 import io.grpc.util.AdvancedTlsX509TrustManager;
 import io.grpc.util.AdvancedTlsX509TrustManager.Verification;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
 import io.netty.handler.ssl.ClientAuth;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslProvider;
+import io.netty.util.concurrent.DefaultThreadFactory;
 import java.io.IOException;
 import java.security.GeneralSecurityException;
 import java.util.List;
@@ -31,14 +35,25 @@ final class TlsDoor implements DoorSecurity {
   private final SslContext server;
   private final SslContext client;
   private final ScheduledExecutorService reloading;
+  private final Runnable certificate;
+  private final Runnable handshake;
+  private final EventLoopGroup accepting = threads(1, "door-accept");
+  private final EventLoopGroup serving = threads(0, "door");
 
-  private TlsDoor(SslContext server, SslContext client, ScheduledExecutorService reloading) {
+  private TlsDoor(
+      SslContext server,
+      SslContext client,
+      ScheduledExecutorService reloading,
+      Runnable certificate,
+      Runnable handshake) {
     this.server = server;
     this.client = client;
     this.reloading = reloading;
+    this.certificate = certificate;
+    this.handshake = handshake;
   }
 
-  static TlsDoor open(TlsFiles files, Runnable refused) {
+  static TlsDoor open(TlsFiles files, Runnable certificate, Runnable handshake) {
     ScheduledExecutorService reloading =
         Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().name("certificates").daemon(true).factory());
@@ -55,7 +70,7 @@ final class TlsDoor implements DoorSecurity {
               reload, RELOAD_SECONDS, RELOAD_SECONDS, TimeUnit.SECONDS);
       SslContext server =
           GrpcSslContexts.configure(SslContextBuilder.forServer(identity), SslProvider.JDK)
-              .trustManager(new CountingTrustManager(clients, refused))
+              .trustManager(clients)
               .clientAuth(files.clientsProveThemselves() ? ClientAuth.REQUIRE : ClientAuth.NONE)
               .build();
       SslContext client =
@@ -64,7 +79,7 @@ final class TlsDoor implements DoorSecurity {
               .trustManager(doors)
               .build();
       opened = true;
-      return new TlsDoor(server, client, reloading);
+      return new TlsDoor(server, client, reloading, certificate, handshake);
     } catch (IOException | GeneralSecurityException | IllegalArgumentException e) {
       throw new CrossmeshException(
           Code.AUTH,
@@ -83,9 +98,18 @@ final class TlsDoor implements DoorSecurity {
     return AdvancedTlsX509TrustManager.newBuilder().setVerification(verification).build();
   }
 
+  /** As many as given, or Netty's own choice for 0; started when they are needed. */
+  private static EventLoopGroup threads(int count, String name) {
+    return new MultiThreadIoEventLoopGroup(
+        count, new DefaultThreadFactory(name, true), NioIoHandler.newFactory());
+  }
+
   @Override
   public void protect(NettyServerBuilder door) {
-    door.sslContext(server);
+    door.sslContext(server)
+        .channelFactory(() -> new HandshakeWatch(certificate, handshake))
+        .bossEventLoopGroup(accepting)
+        .workerEventLoopGroup(serving);
   }
 
   @Override
@@ -106,5 +130,7 @@ final class TlsDoor implements DoorSecurity {
   @Override
   public void close() {
     reloading.shutdownNow();
+    var _ = accepting.shutdownGracefully(0, 0, TimeUnit.SECONDS);
+    var _ = serving.shutdownGracefully(0, 0, TimeUnit.SECONDS);
   }
 }

@@ -9,6 +9,7 @@ import io.micrometer.core.instrument.binder.system.FileDescriptorMetrics;
 import io.micrometer.core.instrument.binder.system.UptimeMetrics;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.LongSupplier;
@@ -21,7 +22,7 @@ final class Meters implements AutoCloseable {
   private final TransferMeters transfers;
   private Optional<EngineMeters> engine = Optional.empty();
 
-  Meters(String host, LongSupplier clock, LongAdder refusedTokens, LongAdder refusedCertificates) {
+  Meters(String host, LongSupplier clock, Map<Refused, LongAdder> refused) {
     registry.config().commonTags("host", host);
     collections.bindTo(registry);
     new JvmMemoryMetrics().bindTo(registry);
@@ -29,8 +30,7 @@ final class Meters implements AutoCloseable {
     new FileDescriptorMetrics().bindTo(registry);
     new UptimeMetrics().bindTo(registry);
     transfers = new TransferMeters(registry, clock);
-    refused("token", refusedTokens);
-    refused("certificate", refusedCertificates);
+    refused.forEach((wrong, count) -> refused(wrong.label(), count));
   }
 
   private void refused(String lacks, LongAdder count) {

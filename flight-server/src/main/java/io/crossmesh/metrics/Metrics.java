@@ -4,7 +4,12 @@ import io.crossmesh.transfer.ChannelHandle;
 import io.crossmesh.transfer.ChannelOpen;
 import io.crossmesh.transfer.EngineStatus;
 import io.crossmesh.transfer.Participant;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.BiFunction;
 import java.util.function.LongSupplier;
@@ -20,8 +25,7 @@ import org.jspecify.annotations.Nullable;
 public final class Metrics implements AutoCloseable {
   private final String host;
   private final LongSupplier clock;
-  private final LongAdder refusedTokens = new LongAdder();
-  private final LongAdder refusedCertificates = new LongAdder();
+  private final Map<Refused, LongAdder> refused = new EnumMap<>(Refused.class);
   private @Nullable Meters meters;
 
   /**
@@ -31,6 +35,9 @@ public final class Metrics implements AutoCloseable {
   public Metrics(String host, LongSupplier clock) {
     this.host = host;
     this.clock = clock;
+    for (Refused wrong : Refused.values()) {
+      refused.put(wrong, new LongAdder());
+    }
   }
 
   /** Makes the meters, so that nobody has to wait for them later. */
@@ -46,14 +53,22 @@ public final class Metrics implements AutoCloseable {
     return meters().transfers().open(engine, request, participant);
   }
 
-  /** Somebody without the token was turned away at the Flight door. */
-  public void refusedToken() {
-    refusedTokens.increment();
+  /** Somebody was turned away at the Flight door. */
+  public void refused(Refused wrong) {
+    count(wrong).increment();
   }
 
-  /** Somebody with a certificate that is not trusted was turned away at the Flight door. */
-  public void refusedCertificate() {
-    refusedCertificates.increment();
+  /** How many were turned away, by what was wrong. */
+  public SortedMap<String, Long> refused() {
+    SortedMap<String, Long> counts = new TreeMap<>();
+    for (Refused wrong : Refused.values()) {
+      counts.put(wrong.label(), count(wrong).sum());
+    }
+    return counts;
+  }
+
+  private LongAdder count(Refused wrong) {
+    return Objects.requireNonNull(refused.get(wrong));
   }
 
   /**
@@ -68,7 +83,7 @@ public final class Metrics implements AutoCloseable {
   private synchronized Meters meters() {
     Meters present = meters;
     if (present == null) {
-      present = new Meters(host, clock, refusedTokens, refusedCertificates);
+      present = new Meters(host, clock, refused);
       meters = present;
     }
     return present;

@@ -55,7 +55,7 @@ class MetricsTest {
 
   @Test
   void anAgentWithoutTransportCountsTheRest() {
-    metrics.refusedToken();
+    metrics.refused(Refused.TOKEN);
 
     assertThat(metrics.page(Optional::empty).get())
         .contains("crossmesh_door_refused_total{host=\"a\",wrong=\"token\"} 1.0")
