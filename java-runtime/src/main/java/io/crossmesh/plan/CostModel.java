@@ -82,7 +82,7 @@ final class CostModel {
     List<Route> routes = Router.route(cells, strategy, network, estimate);
     boolean chains = routes.stream().anyMatch(route -> route.hops() > 1);
     double busiest = busiest(routes, network);
-    Hops hops = new Hops(routes, network, order);
+    Hops hops = new Hops(routes, network, order == Order.OPTIMAL && takesTurns(cells, routes));
     Candidate best =
         new Candidate(strategy, Chosen.MAX_CHUNK_BYTES, Double.POSITIVE_INFINITY, chains);
     for (long chunk = Chosen.MAX_CHUNK_BYTES; chunk >= Chosen.MIN_CHUNK_BYTES; chunk /= 2) {
@@ -92,6 +92,12 @@ final class CostModel {
       }
     }
     return best;
+  }
+
+  /** Whether anything of the tensor could be on a NIC beside a slice, or beside a part of it. */
+  private static boolean takesTurns(List<Cell> cells, List<Route> routes) {
+    return routes.stream().filter(route -> route.hops() > 0).count() > 1
+        || cells.stream().anyMatch(cell -> cell.holders().hosts().size() > 1);
   }
 
   private static long deliveries(List<Cell> cells) {
@@ -125,7 +131,7 @@ final class CostModel {
 
     private final double[] bandwidth;
 
-    Hops(List<Route> all, Network network, Order order) {
+    Hops(List<Route> all, Network network, boolean turns) {
       List<Route> routes = all.stream().filter(route -> route.hops() > 0).toList();
       int count = routes.size();
       bytes = new long[count];
@@ -136,7 +142,7 @@ final class CostModel {
         Route route = routes.get(r);
         bytes[r] = route.bytes();
         // Slices that take turns by the chunk may each miss their turn once.
-        fills[r] = order == Order.OPTIMAL ? route.hops() : route.hops() - 1;
+        fills[r] = turns ? route.hops() : route.hops() - 1;
         bandwidth[r] = Double.POSITIVE_INFINITY;
         for (int host : route.hosts()) {
           latency[r] = Math.max(latency[r], network.latency(host));
