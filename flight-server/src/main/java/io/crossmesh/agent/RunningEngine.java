@@ -92,7 +92,12 @@ final class RunningEngine implements Engine {
                   .withPlanning(planning::execute)
                   .withChecksums(config.checksums()));
       OwnerThread owner =
-          new OwnerThread(engine, transport::wakeup, "transfer", OwnerThread.SPINS).start();
+          new OwnerThread(
+                  engine,
+                  transport::wakeup,
+                  "transfer",
+                  OwnerThread.spins(Runtime.getRuntime().availableProcessors()))
+              .start();
       started = true;
       return new RunningEngine(name, version, bell, transport, engine, owner, planning);
     } finally {

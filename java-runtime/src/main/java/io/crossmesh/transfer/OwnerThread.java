@@ -15,8 +15,11 @@ import org.slf4j.LoggerFactory;
  * in a row, or an {@link Error}, it closes the engine, which tells every party.
  */
 public final class OwnerThread implements AutoCloseable {
-  /** How often an idle thread looks again before it sleeps, by default. */
+  /** How often an idle thread looks again before it sleeps, where there are cores for it. */
   public static final int SPINS = 200;
+
+  /** From so many cores on one may be idle while an agent and a trainer work. */
+  private static final int CORES_TO_SPIN = 4;
 
   private static final Logger LOG = LoggerFactory.getLogger(OwnerThread.class);
   private static final int FAILURES_MAX = 16;
@@ -42,6 +45,11 @@ public final class OwnerThread implements AutoCloseable {
     this.wakeup = wakeup;
     this.spins = spins;
     this.thread = Thread.ofPlatform().name(name).daemon(true).unstarted(this::run);
+  }
+
+  /** How often an idle thread looks again on a machine of so many cores: only beside idle ones. */
+  public static int spins(int cores) {
+    return cores < CORES_TO_SPIN ? 1 : SPINS;
   }
 
   /** Begins to work. */
