@@ -33,7 +33,9 @@ TRANSPORTS = {"tcp": "tcp,self", "shm": "tcp,sm,self"}
 PERFTESTS = ("tag_bw", "ucp_am_bw")
 RUN_BYTES = 3 << 30  # of a repeat, unless its steps are stated
 STEP_SECONDS_MAX = 60.0
-WARM_UP_STEPS = 120  # the JVM compiles what it runs often; until then that costs cores which the link needs
+WAIT_MILLIS = 1000
+WARM_UP_STEPS = 120
+WARM_UP_SECONDS = 12.0  # the JVMs compile what they run often; until then that costs cores which the link needs
 
 
 @dataclass
@@ -110,7 +112,9 @@ def link(
         for base in opened.sets:
             memory = cluster.agent("a")._session.arena.root(base, opened.set_bytes)
             memory[:] = np.arange(opened.set_bytes, dtype=np.uint8)
-        _run(source, target, steps=WARM_UP_STEPS, depth=depth)
+        warm = time.monotonic() + WARM_UP_SECONDS
+        while time.monotonic() < warm:
+            _run(source, target, steps=WARM_UP_STEPS, depth=depth)
         for _ in range(repeats):
             result.link.append(nbytes * steps / _run(source, target, steps=steps, depth=depth) / 1e9)
             for test in PERFTESTS:
@@ -125,6 +129,7 @@ def _open(cluster: LocalCluster, name: str, nbytes: int, depth: int) -> tuple[_E
     spec = TensorSpec((nbytes,), "uint8")
     here, there = (Sharding(Mesh((1,), hosts=[host]), "R") for host in ("a", "b"))
     source = _End(cluster.agent("a"), name, spec, here, "src", depth)
+    source.control.want_sets(source.session, 1)
     target = _End(cluster.agent("b"), name, spec, there, "dst", depth)
     opened = source.wait_open()
     target.wait_open()
@@ -175,7 +180,8 @@ class _End:
         while not self._events:
             if time.monotonic() > deadline:
                 raise TransferTimeout(f"Nothing happened for {STEP_SECONDS_MAX:g} s.")
-            self._events = list(self.control.next_events(self.session, 1000))
+            self.control.await_events(self.session, WAIT_MILLIS)
+            self._events = list(self.control.next_events(self.session, 0))
         event = self._events.pop(0)
         if isinstance(event, ChannelFailed | StepFailed):
             raise event.error
