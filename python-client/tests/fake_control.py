@@ -159,6 +159,7 @@ class FakeControl:
             base, nbytes = self.out.pop(receipt)
             if nbytes:
                 self.arena.root(base, nbytes)[:] = 0xEE  # whoever reads on sees it
+        return True
 
     def cancel(self, session, channel, step, code, reason):
         self._check("cancel", step, code, reason)
@@ -187,6 +188,15 @@ class FakeControl:
     def close_session(self, session):
         self._check("close_session", session)
         self.events[session].put(None)
+
+    def has_ring(self, session):
+        return False
+
+    def nudge(self, session):
+        return False
+
+    def want_sets(self, session, more):
+        pass
 
     def next_events(self, session, wait_millis):
         if self.dead is not None:

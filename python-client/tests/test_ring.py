@@ -85,7 +85,7 @@ def test_both_rings_keep_their_order_across_their_end(agent):
         for _ in range(chance.randrange(RECORDS)):
             agent.tell(_ring.DELIVERED, 5, told, 0, 0, 0)
             told += 1
-        heard += ring.take(0)
+        heard += ring.take()
     assert taken == [(_ring.RECV, 5, number, 0) for number in range(put)]
     assert heard == [(_ring.DELIVERED, 5, number, 0, 0, 0) for number in range(told)]
 
@@ -118,21 +118,41 @@ def test_only_an_agent_that_sleeps_is_rung(agent):
 @pytest.mark.timeout(60)
 def test_a_sleeping_client_is_woken(agent):
     ring = Ring(*agent.paths)
-    heard = []
-    thread = threading.Thread(target=lambda: heard.extend(ring.take(30_000)))
+    thread = threading.Thread(target=ring.wait, args=(30_000,))
     thread.start()
     while not agent.words[48]:
         os.sched_yield()
     agent.tell(_ring.RECEIVED, 1, 2, 3, 4, 5)
     thread.join(20)
-    assert heard == [(_ring.RECEIVED, 1, 2, 3, 4, 5)]
+    assert not thread.is_alive()
+    assert ring.take() == [(_ring.RECEIVED, 1, 2, 3, 4, 5)]
+
+
+@pytest.mark.timeout(60)
+def test_a_nudge_ends_a_wait(agent):
+    ring = Ring(*agent.paths)
+    ring.nudge()
+    ring.wait(30_000)
+    assert ring.take() == []
+
+
+def test_what_must_not_wait_is_left_only_where_nothing_is_waited_for(agent):
+    ring = Ring(*agent.paths)
+    with ring._lock:
+        assert not ring.try_put(_ring.RELEASE, 1, 7)
+    agent.words[24] = 1
+    assert ring.try_put(_ring.RELEASE, 1, 7)
+    assert (agent.rung(), agent.commands()) == (1, [(_ring.RELEASE, 1, 7, 0)])
+    for number in range(RECORDS):
+        ring.put(_ring.RECV, 1, number)
+    assert not ring.try_put(_ring.RELEASE, 1, 7)
 
 
 def test_events_that_wait_for_room_are_asked_for(agent):
     ring = Ring(*agent.paths)
     agent.tell(_ring.SENT, 1, 0, 0, 0, 0)
     agent.words[56] = 1
-    assert len(ring.take(0)) == 1
+    assert len(ring.take()) == 1
     assert agent.rung() == 1
 
 
@@ -144,13 +164,15 @@ def test_an_agent_that_dies_or_ends_the_session_is_noticed(tmp_path):
     agent.words[64] = 1
     with pytest.raises(RingOver):
         ring.put(_ring.RECV, 1, 0)
-    assert len(ring.take(0)) == 1, "what was told before the end is heard"
+    assert len(ring.take()) == 1, "what was told before the end is heard"
+    ring.wait(10_000)
     with pytest.raises(RingOver):
-        ring.take(10_000)
+        ring.take()
     agent.words[64] = 0
     agent.die()
+    ring.wait(10_000)
     with pytest.raises(RingOver):
-        ring.take(10_000)
+        ring.take()
 
 
 @pytest.mark.parametrize("tail", [-1, RECORDS + 1, 1 << 62])
@@ -158,7 +180,7 @@ def test_positions_that_cannot_be_end_it(agent, tail):
     ring = Ring(*agent.paths)
     agent.words[32] = tail
     with pytest.raises(RingOver):
-        ring.take(0)
+        ring.take()
 
 
 def test_another_version_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -145,6 +146,9 @@ class ChannelEnd:
             opened = self._opened is not None
         transfer._fail(TransferCancelled(text + "."))
         self._tell_cancelled(transfer.step, text, opened)
+
+    def _attend(self, transfer: Transfer, timeout: float | None) -> AbstractContextManager[None]:
+        return self._session.attend(transfer, timeout)
 
     def _tell_cancelled(self, step: int, text: str, opened: bool) -> None:
         if opened:

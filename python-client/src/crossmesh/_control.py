@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from . import _ring
 from ._errors import AgentUnavailable, AuthError, CrossmeshError, error_of
@@ -43,8 +43,7 @@ class Opened:
     sets: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """The staging set of a step may be overwritten."""
 
     channel: int
@@ -52,16 +51,14 @@ class Sent:
     set: int
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(NamedTuple):
     """A step has landed on every receiver."""
 
     channel: int
     step: int
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A step is here, in the set at `base`; with `copy` it must be copied out and released at once."""
 
     channel: int
@@ -144,8 +141,8 @@ class Control(PlanHolder, Protocol):
     def recv(self, session: int, channel: int, step: int) -> None:
         """Ask for a step."""
 
-    def release(self, session: int, channel: int, receipt: int) -> None:
-        """Give a received set back."""
+    def release(self, session: int, channel: int, receipt: int) -> bool:
+        """Give a received set back, if that can be done without waiting for another thread; whether it was."""
 
     def cancel(self, session: int, channel: int, step: int, code: str, reason: str) -> None:
         """End a step for all parties."""
@@ -160,7 +157,19 @@ class Control(PlanHolder, Protocol):
         """End a session and all that it holds."""
 
     def next_events(self, session: int, wait_millis: int) -> Sequence[Event]:
-        """Wait for events; none may come within the time."""
+        """What has happened; without a ring it waits for it, and nothing may come within the time."""
+
+    def has_ring(self, session: int) -> bool:
+        """Whether events can be waited for before they are taken, and the wait be ended."""
+
+    def await_events(self, session: int, wait_millis: int) -> None:
+        """With a ring: wait for events, or for a nudge, and take none."""
+
+    def nudge(self, session: int) -> bool:
+        """End a present or the next `await_events`; false without a ring."""
+
+    def want_sets(self, session: int, more: int) -> None:
+        """So many more threads wait for a staging set, or fewer: with a ring, the agent wakes us for one only then."""
 
 
 @dataclass(slots=True)
@@ -306,10 +315,14 @@ class Gateway:
         if not self._put(session, _ring.RECV, channel, step):
             self._call("recv", session, channel, step)
 
-    def release(self, session: int, channel: int, receipt: int) -> None:
+    def release(self, session: int, channel: int, receipt: int) -> bool:
         """See `Control`."""
-        if not self._put(session, _ring.RELEASE, channel, receipt):
-            self._call("release", session, channel, receipt)
+        hot = self._rings.get(session)
+        if hot is not None:
+            with contextlib.suppress(_ring.RingOver):
+                return hot.ring.try_put(_ring.RELEASE, channel, receipt)
+        self._call("release", session, channel, receipt)
+        return True
 
     def cancel(self, session: int, channel: int, step: int, code: str, reason: str) -> None:
         """See `Control`."""
@@ -328,13 +341,23 @@ class Gateway:
         self._rings.pop(session, None)
         self._call("closeSession", session)
 
+    def has_ring(self, session: int) -> bool:
+        """See `Control`."""
+        return session in self._rings
+
+    def await_events(self, session: int, wait_millis: int) -> None:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.wait(wait_millis)
+
     def next_events(self, session: int, wait_millis: int) -> list[Event]:
         """See `Control`."""
         hot = self._rings.get(session)
         if hot is None:
             return self._asked(session, wait_millis)
         try:
-            records = hot.ring.take(wait_millis)
+            records = hot.ring.take()
         except _ring.RingOver:
             return self._asked(session, 0)  # says how the session or the agent ended
         events: list[Event] = []
@@ -351,6 +374,19 @@ class Gateway:
                         hot.asked.extend(self._asked(session, 0))
                     events.append(hot.asked.popleft())
         return events
+
+    def nudge(self, session: int) -> bool:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.nudge()
+        return hot is not None
+
+    def want_sets(self, session: int, more: int) -> None:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.want_sets(more)
 
     def _asked(self, session: int, wait_millis: int) -> list[Event]:
         return [read_event(event) for event in self._call("nextEvents", session, wait_millis)["events"]]

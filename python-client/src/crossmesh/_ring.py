@@ -29,6 +29,7 @@ _EVENTS_HEAD = 40
 _CLIENT_SLEEPS = 48
 _EVENTS_WAIT = 56
 _OVER = 64
+_SETS_WANTED = 72
 _COMMANDS = 512
 _RECORD = 8
 _EVENTS = _COMMANDS + RECORDS * _RECORD
@@ -62,8 +63,11 @@ class Ring:
         self._fence = threading.Lock()
         self._tail = 0
         self._head = 0
+        self._hung_up = False
+        self._wanting = 0
         files: list[int] = []
         try:
+            files.append(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
             files.append(os.open(bell, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
             files.append(os.open(agent_bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
             file = os.open(ring, os.O_RDWR | os.O_CLOEXEC)
@@ -79,9 +83,10 @@ class Ring:
                 f"The ring of this connection, {ring}, cannot be used: {error}. "
                 "Run this process as the user who started the agent, on the same host."
             ) from None
-        self._bell, self._agent_bell = files
+        self._nudged, self._bell, self._agent_bell = files
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
+        self._poll.register(self._nudged, select.POLLIN)
         weakref.finalize(self, _close, files).atexit = False
         _open.add(self)
 
@@ -90,48 +95,89 @@ class Ring:
 
         **Raises:** `RingOver`; `AgentUnavailable` in a forked child, or when no room comes.
         """
-        words = self._words
         with self._lock:
             self._check()
-            tail = self._tail
-            if tail - words[_COMMANDS_HEAD] >= RECORDS:
-                self._wait_for_room(tail)
-            at = _COMMANDS + (tail % RECORDS) * _RECORD
-            words[at] = kind
-            words[at + 1] = channel
-            words[at + 2] = number
-            words[at + 3] = staging_set
-            self._tail = words[_COMMANDS_TAIL] = tail + 1
+            if self._full():
+                self._wait_for_room()
+            self._write(kind, channel, number, staging_set)
+        self._wake_if_asleep()
+
+    def try_put(self, kind: int, channel: int, number: int) -> bool:
+        """As `put`, but waits for nothing, not even for another thread; whether the command was left.
+
+        **Raises:** `RingOver`; `AgentUnavailable` in a forked child.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._check()
+            if self._full():
+                return False
+            self._write(kind, channel, number, 0)
+        finally:
+            self._lock.release()
+        self._wake_if_asleep()
+        return True
+
+    def _full(self) -> bool:
+        return bool(self._tail - self._words[_COMMANDS_HEAD] >= RECORDS)
+
+    def _write(self, kind: int, channel: int, number: int, staging_set: int) -> None:
+        words, tail = self._words, self._tail
+        at = _COMMANDS + (tail % RECORDS) * _RECORD
+        words[at] = kind
+        words[at + 1] = channel
+        words[at + 2] = number
+        words[at + 3] = staging_set
+        self._tail = words[_COMMANDS_TAIL] = tail + 1
+
+    def _wake_if_asleep(self) -> None:
         # Giving the lock back was the fence between our record and the agent's word.
+        words = self._words
         if words[_AGENT_SLEEPS]:
             words[_AGENT_SLEEPS] = 0
             self._wake_agent()
 
-    def take(self, wait_millis: int) -> list[Record]:
-        """The events that are there; waits up to `wait_millis` for one.
+    def wait(self, wait_millis: int) -> None:
+        """Wait up to `wait_millis` for events, or until a nudge. One thread at a time."""
+        self._check(over=False)
+        words = self._words
+        words[_CLIENT_SLEEPS] = 1
+        with self._fence:
+            quiet = words[_EVENTS_TAIL] == self._head and not words[_OVER]
+        if quiet:
+            for file, what in self._poll.poll(wait_millis):
+                if what & select.POLLIN:
+                    os.read(file, 4096)
+                else:
+                    self._hung_up = True
+        words[_CLIENT_SLEEPS] = 0
+
+    def take(self) -> list[Record]:
+        """The events that are there.
 
         **Raises:** `RingOver` once nothing is left to take; `AgentUnavailable` in a forked child.
         """
         self._check(over=False)
         events = self._read()
-        if events or wait_millis <= 0:
-            return events
-        words = self._words
-        words[_CLIENT_SLEEPS] = 1
-        with self._fence:
-            quiet = words[_EVENTS_TAIL] == self._head and not words[_OVER]
-        hung_up = False
-        if quiet:
-            for _, what in self._poll.poll(wait_millis):
-                if what & select.POLLIN:
-                    os.read(self._bell, 4096)
-                else:
-                    hung_up = True
-        words[_CLIENT_SLEEPS] = 0
-        events = self._read()
-        if not events and (hung_up or words[_OVER]):
+        if not events and (self._hung_up or self._words[_OVER]):
             raise RingOver
         return events
+
+    def want_sets(self, more: int) -> None:
+        """So many more threads wait for a staging set, or fewer: only then the agent wakes us for one.
+
+        Those that are free already may lie here untaken, so who reads is woken, too.
+        """
+        with self._lock:
+            self._wanting += more
+            self._words[_SETS_WANTED] = self._wanting
+        if more > 0:
+            self.nudge()
+
+    def nudge(self) -> None:
+        """End a present `wait`, or the next. Any thread may call it."""
+        os.eventfd_write(self._nudged, 1)
 
     def _read(self) -> list[Record]:
         words, head = self._words, self._head
@@ -151,9 +197,9 @@ class Ring:
             self._wake_agent()
         return events
 
-    def _wait_for_room(self, tail: int) -> None:
+    def _wait_for_room(self) -> None:
         deadline = time.monotonic() + ROOM_SECONDS_MAX
-        while tail - self._words[_COMMANDS_HEAD] >= RECORDS:
+        while self._full():
             self._check()
             if time.monotonic() > deadline:
                 raise AgentUnavailable(

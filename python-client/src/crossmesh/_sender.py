@@ -11,7 +11,7 @@ import numpy as np
 
 from ._arena import Bytes, tile_view
 from ._channel import ChannelEnd, fresh
-from ._control import Delivered, Opened, Sent
+from ._control import Delivered, Opened, Sent, Tile
 from ._errors import CrossmeshError, TransferCancelled
 from ._source import check_source, read_tile
 from ._transfer import Transfer
@@ -39,6 +39,7 @@ class Sender(ChannelEnd):
         self._lent: dict[int, _Lent] = {}
         self._cancelled_early: list[tuple[int, str]] = []
         self._queued = 0
+        self._places: dict[int, list[tuple[Tile, np.ndarray[Any, Any]]]] = {}
         super().__init__(*arguments, **named)
         self._stager = threading.Thread(target=self._stage_all, name=f"crossmesh-stage-{self.name}", daemon=True)
         self._stager.start()
@@ -159,15 +160,22 @@ class Sender(ChannelEnd):
 
     def _take_free(self, timeout: float | None = None) -> int:
         try:
-            chosen = self._free.get(timeout=timeout)
+            chosen = self._free.get_nowait()
         except queue.Empty:
-            raise TimeoutError(
-                f"Channel {self.name!r} had no free memory within {timeout} s; steps are on it."
-            ) from None
+            chosen = self._await_free(timeout)
         if chosen < 0:
             self._free.put(chosen)
             raise fresh(self._error or TransferCancelled(f"Channel {self.name!r} is closed."))
         return chosen
+
+    def _await_free(self, timeout: float | None) -> int:
+        try:
+            with self._session.wanting_a_set():
+                return self._free.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(
+                f"Channel {self.name!r} had no free memory within {timeout} s; steps are on it."
+            ) from None
 
     def _begin_close(self) -> None:
         self._work.put(None)
@@ -205,7 +213,7 @@ class Sender(ChannelEnd):
             )
 
     def _stage(self, transfer: Transfer, values: list[Any], taken: int | None) -> None:
-        opened = self.wait_open()
+        opened = self._opened or self.wait_open()
         if taken is None and transfer.done():
             return
         lent = self._lent_with(values, opened) if taken is None else None
@@ -215,10 +223,8 @@ class Sender(ChannelEnd):
             if transfer.done():
                 return
             if opened.set_bytes:
-                memory = self._session.arena.root(opened.sets[chosen], opened.set_bytes)
-                for tile in opened.tiles:
-                    leaf = self._leaves[tile.tensor]
-                    source, place = read_tile(values[tile.tensor], leaf, tile), tile_view(memory, tile, leaf.dtype)
+                for tile, place in self._places_in(chosen, opened):
+                    source = read_tile(values[tile.tensor], self._leaves[tile.tensor], tile)
                     if lent is None or source.ctypes.data != place.ctypes.data:
                         np.copyto(place, source, casting="no")
             transfer._take()
@@ -230,6 +236,15 @@ class Sender(ChannelEnd):
         finally:
             if not sent:
                 self._free.put(chosen)
+
+    def _places_in(self, chosen: int, opened: Opened) -> list[tuple[Tile, np.ndarray[Any, Any]]]:
+        """Each tile that this process stages and where it lies in a staging set."""
+        places = self._places.get(chosen)
+        if places is None:
+            memory = self._session.arena.root(opened.sets[chosen], opened.set_bytes)
+            places = [(tile, tile_view(memory, tile, self._leaves[tile.tensor].dtype)) for tile in opened.tiles]
+            self._places[chosen] = places
+        return places
 
     def on_open(self, event: Opened) -> None:
         """See `Listener`."""

@@ -1,4 +1,4 @@
-"""The threads of one connection to an agent: one hears its events, one gives received memory back."""
+"""One connection to an agent: who hears its events, and how received memory goes back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 from ._arena import Arena, Bytes
@@ -23,8 +25,9 @@ from ._control import (
     StepFailed,
 )
 from ._errors import AgentUnavailable, CrossmeshError
+from ._reader import WAIT_MILLIS, Reader
+from ._transfer import Transfer
 
-WAIT_MILLIS = 1000
 JOIN_SECONDS_MAX = 5.0
 
 
@@ -68,16 +71,18 @@ class Session:
         self.number = control.open_session(self._pid, f"process {self._pid}")
         self._listeners: dict[int, Listener] = {}
         self._lock = threading.Lock()
-        self._out = 0
+        self._out: set[tuple[int, int]] = set()  # receipts of sets that somebody may still read
         self._closing = False
         self._ended = False
         self._failure: CrossmeshError | None = None
         self._copier: ThreadPoolExecutor | None = None
-        self._returns: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        self._pump = threading.Thread(target=self._hear, name=f"crossmesh-events-{host}", daemon=True)
-        self._returner = threading.Thread(target=self._give_back, name=f"crossmesh-returns-{host}", daemon=True)
+        self._returns: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        self._returning = threading.Lock()
+        self._ring = control.has_ring(self.number)
+        self._reader = Reader(self._wait, self._hear, lambda: control.nudge(self.number))
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._pump = threading.Thread(target=self._pump_all, name=f"crossmesh-events-{host}", daemon=True)
         self._pump.start()
-        self._returner.start()
 
     def open(self, request: dict[str, Any], listener: Listener) -> None:
         """Begin to open a channel; the listener hears the rest."""
@@ -97,10 +102,45 @@ class Session:
 
     def received(self, event: Received, nbytes: int) -> Bytes:
         """The memory of a received set, which goes back to the agent when nothing reads it any more."""
-        with self._lock:
-            self._out += 1
-        returns, ticket = self._returns, (event.channel, event.receipt)
-        return self.arena.owned(event.base, nbytes, lambda: returns.put(ticket))
+        ticket = (event.channel, event.receipt)
+        self._out.add(ticket)
+        return self.arena.owned(event.base, nbytes, partial(self._unread, ticket))
+
+    def _unread(self, ticket: tuple[int, int]) -> None:
+        # A finalizer: this very thread may hold any lock just now, so it waits for none.
+        self._returns.put(ticket)
+        if not self._ring or not self._give_back() or self._closing:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._bell.put(None)
+        self.control.nudge(self.number)
+
+    def _give_back(self) -> bool:
+        """Give back what nobody reads any more, as far as that is possible without waiting; whether all of it is."""
+        while not self._returns.empty():
+            if not self._returning.acquire(blocking=False):
+                return False
+            try:
+                ticket = self._returns.get_nowait()
+                if self._release(ticket):
+                    self._out.discard(ticket)
+                else:
+                    self._returns.put(ticket)
+                    return False
+            except queue.Empty:
+                return True
+            finally:
+                self._returning.release()
+        return True
+
+    def _release(self, ticket: tuple[int, int]) -> bool:
+        if self._failure is not None or self._ended:
+            return True
+        try:
+            return self.control.release(self.number, *ticket)
+        except CrossmeshError:
+            return True  # with the agent, or the parent of this process, its memory is gone too
 
     def copy_later(self, job: Callable[[], None]) -> None:
         """Run something that takes long beside the pump."""
@@ -116,32 +156,70 @@ class Session:
             if self._closing:
                 return
             self._closing = True
-            idle = self._out == 0
-        if idle:
+        if self._out:
+            self._wake()
+        else:
             self._end()
 
-    def _hear(self) -> None:
+    def attend(self, transfer: Transfer, timeout: float | None) -> AbstractContextManager[None]:
+        """Hear events on the calling thread until a transfer is over, or the time. Another thread may do so already.
+
+        **Returns:** what to wait for the transfer in, after that.
+        """
+        if not self._ring or threading.current_thread() is self._pump or os.getpid() != self._pid:
+            return contextlib.nullcontext()
+        self._reader.until(transfer.done, timeout)
+        return contextlib.nullcontext() if transfer.done() else self._reader.beside()
+
+    @contextlib.contextmanager
+    def wanting_a_set(self) -> Iterator[None]:
+        """What to wait in for a staging set to become free."""
+        self.control.want_sets(self.number, 1)
+        try:
+            with self._reader.beside():
+                yield
+        finally:
+            self.control.want_sets(self.number, -1)
+
+    def _pump_all(self) -> None:
+        self._reader.run(lambda: self._ended)
         while not self._ended:
-            try:
-                events = self.control.next_events(self.number, WAIT_MILLIS)
-            except CrossmeshError as error:
-                if not self._ended:
-                    self._lost(error)
-                return
-            for event in events:
-                with self._lock:
-                    listener = self._listeners.get(event.channel)
-                if listener is None:
-                    self._unheard(event)
-                else:
-                    _tell(listener, event)
-            # The last event must not keep what it carries alive while we wait for the next one.
-            events = ()
+            self._bell.get()  # the agent is gone: what is left is to notice the last array's end
+            self._end_if_unread()
+
+    def _end_if_unread(self) -> None:
+        self._give_back()
+        if self._closing and not self._out and threading.current_thread() is self._pump:
+            self._end()
+
+    def _wait(self, wait_millis: int) -> None:
+        if self._ring:
+            self.control.await_events(self.number, wait_millis)
+
+    def _hear(self) -> bool:
+        """Tell what has happened; false when nothing more will."""
+        self._end_if_unread()
+        if self._ended:
+            return False
+        try:
+            events = self.control.next_events(self.number, 0 if self._ring else WAIT_MILLIS)
+        except CrossmeshError as error:
+            if not self._ended:
+                self._lost(error)
+            return False
+        for event in events:
+            with self._lock:
+                listener = self._listeners.get(event.channel)
+            if listener is None:
+                self._unheard(event)
+            else:
+                _tell(listener, event)
+        return True
 
     def _unheard(self, event: Event) -> None:
         if isinstance(event, Received):
-            with contextlib.suppress(CrossmeshError):
-                self.control.release(self.number, event.channel, event.receipt)
+            self._returns.put((event.channel, event.receipt))
+            self._give_back()
 
     def _lost(self, error: CrossmeshError) -> None:
         with self._lock:
@@ -150,46 +228,32 @@ class Session:
         for listener in listeners:
             listener.on_failed(error)
 
-    def _give_back(self) -> None:
-        while True:
-            ticket = self._returns.get()
-            if ticket is None:
-                return
-            if self._failure is None:
-                with contextlib.suppress(CrossmeshError):
-                    self.control.release(self.number, *ticket)
-            with self._lock:
-                self._out -= 1
-                last = self._closing and self._out == 0
-            if last:
-                self._end()
-                return
-
     def _end(self) -> None:
-        self._ended = True
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
         if os.getpid() != self._pid:
             return
         with contextlib.suppress(CrossmeshError):
             self.control.close_session(self.number)
-        self._returns.put(None)
         if self._copier is not None:
             self._copier.shutdown(wait=False)
-        for thread in (self._pump, self._returner):
-            if thread is not threading.current_thread():
-                thread.join(JOIN_SECONDS_MAX)
+        if threading.current_thread() is not self._pump:
+            self._pump.join(JOIN_SECONDS_MAX)
         self._on_end()
 
 
 def _tell(listener: Listener, event: Event) -> None:
     match event:
-        case Opened():
-            listener.on_open(event)
-        case Sent():
-            listener.on_sent(event)
-        case Delivered():
-            listener.on_delivered(event)
         case Received():
             listener.on_received(event)
+        case Delivered():
+            listener.on_delivered(event)
+        case Sent():
+            listener.on_sent(event)
+        case Opened():
+            listener.on_open(event)
         case StepFailed():
             listener.on_step_failed(event)
         case ChannelFailed():

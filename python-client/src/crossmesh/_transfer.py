@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ._errors import CrossmeshError, TransferCancelled
@@ -12,13 +14,15 @@ from ._errors import CrossmeshError, TransferCancelled
 class _Canceller(Protocol):
     def _cancel(self, transfer: Transfer, reason: str) -> None: ...
 
+    def _attend(self, transfer: Transfer, timeout: float | None) -> AbstractContextManager[None]: ...
+
 
 class Transfer(Future[Any]):
     """One step on its way: a `concurrent.futures.Future`.
 
     `result(timeout)` of a send ends when every receiver has the step; of a receive it returns the tree that arrived.
     When the time runs out it raises `TimeoutError` and the transfer lives on; a transfer that is dead raises its own
-    error. Callbacks run on a thread of crossmesh, which they must not block.
+    error. Callbacks run on a thread of crossmesh or on one that waits for a result, and must not block.
     """
 
     def __init__(self, end: _Canceller, step: int) -> None:
@@ -26,7 +30,7 @@ class Transfer(Future[Any]):
         self._end = end
         self._step = step
         self._taken = False
-        self._settled = threading.Event()
+        self._settled: threading.Event | None = None  # made by who waits for it, as hardly anybody does
         self._cancelled_here = False
         self.set_running_or_notify_cancel()
 
@@ -42,6 +46,23 @@ class Transfer(Future[Any]):
             return 1.0
         return 0.5 if self._taken else 0.0
 
+    def result(self, timeout: float | None = None) -> Any:
+        """What the transfer brings; waits for it.
+
+        **Arguments:**
+
+        - `timeout`: seconds, or `None` to wait for as long as it takes.
+
+        **Raises:** `TimeoutError` if it is not over in time, and it lives on; its own error if it failed.
+        """
+        if self.done():
+            return super().result(0)
+        start = time.monotonic()
+        with self._end._attend(self, timeout):
+            if timeout is not None:
+                timeout = max(0.0, timeout - (time.monotonic() - start))
+            return super().result(timeout)
+
     def read(self, timeout: float | None = None) -> None:
         """Wait until the bytes of `x` are taken: from then on it may be donated or overwritten.
 
@@ -53,7 +74,7 @@ class Transfer(Future[Any]):
 
         `TimeoutError` if they are not taken in time; the transfer's own error if it failed before they were.
         """
-        if not self._settled.wait(timeout):
+        if not self._await_settled(timeout):
             raise TimeoutError(f"The tensors of step {self._step} were not read within {timeout} s; the send goes on.")
         if not self._taken:
             failure = self.exception(0)
@@ -75,9 +96,21 @@ class Transfer(Future[Any]):
         """Whether `cancel` ended it."""
         return self._cancelled_here and self.done() and isinstance(self.exception(0), TransferCancelled)
 
+    def _await_settled(self, timeout: float | None) -> bool:
+        with self._condition:
+            if self._settled is None:
+                self._settled = threading.Event()
+        if self._taken or self.done():
+            return True
+        return self._settled.wait(timeout)
+
+    def _settle(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+
     def _take(self) -> None:
         self._taken = True
-        self._settled.set()
+        self._settle()
 
     def _finish(self, value: Any) -> None:
         try:
@@ -85,7 +118,7 @@ class Transfer(Future[Any]):
         except InvalidStateError:
             return  # Cancelled meanwhile: the one who cancelled has been told.
         finally:
-            self._settled.set()
+            self._settle()
 
     def _fail(self, error: CrossmeshError) -> None:
         # Each future raises an exception of its own: tracebacks of several threads must not mix.
@@ -96,4 +129,4 @@ class Transfer(Future[Any]):
         except InvalidStateError:
             return
         finally:
-            self._settled.set()
+            self._settle()

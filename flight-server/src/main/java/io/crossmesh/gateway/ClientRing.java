@@ -31,9 +31,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
  *       no other session sees anything of it.
  *   <li>No event is lost and none overtakes another: what finds the ring full waits here and is
  *       moved when the client has made room.
- *   <li>A freed staging set alone wakes nobody at once: the news that its step is delivered mostly
- *       follows before the owner thread sleeps, and a client that wakes takes a core from the hosts
- *       that the step is on its way to. It is rung then, or after some turns of a busy owner.
+ *   <li>A freed staging set alone wakes only a client that waits for one: to others the news that
+ *       its step is delivered follows, and a client that wakes takes a core from the hosts that the
+ *       step is on its way to.
  *   <li>A side that sleeps is woken: it says so first and looks once more then; the other leaves
  *       its record first and looks for the word then, with a fence between on both sides.
  * </ul>
@@ -41,9 +41,6 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 final class ClientRing implements Mailbox {
   static final int RECORDS = 4096;
   static final int RECORD_BYTES = 64;
-
-  /** Turns of the owner thread that a freed set may wait for other news. */
-  static final int UNRUNG_TURNS_MAX = 64;
 
   /** "CMRING01" as it lies in memory. */
   static final long MAGIC = 0x3130474E49524D43L;
@@ -56,6 +53,7 @@ final class ClientRing implements Mailbox {
   static final long CLIENT_SLEEPS = 384;
   static final long EVENTS_WAIT = 448;
   static final long OVER = 512;
+  static final long SETS_WANTED = 576;
   static final long COMMANDS = 4096;
   static final long EVENTS = COMMANDS + (long) RECORDS * RECORD_BYTES;
   static final long FILE_BYTES = EVENTS + (long) RECORDS * RECORD_BYTES;
@@ -92,7 +90,6 @@ final class ClientRing implements Mailbox {
   private long commandsHead;
   private long eventsTail;
   private boolean broken;
-  private int turnsUnrung;
   private volatile boolean closing;
   private volatile boolean over;
 
@@ -170,8 +167,8 @@ final class ClientRing implements Mailbox {
       moveWaiting();
     } else {
       write(kind, channel, step, first, second, third);
-      if (kind == SENT) {
-        turnsUnrung = Math.max(turnsUnrung, 1);
+      VarHandle.fullFence();
+      if (kind == SENT && (long) WORD.getAcquire(shared, SETS_WANTED) == 0) {
         return;
       }
     }
@@ -211,7 +208,6 @@ final class ClientRing implements Mailbox {
   }
 
   private void ringIfAsleep() {
-    turnsUnrung = 0;
     VarHandle.fullFence();
     if ((long) WORD.getAcquire(shared, CLIENT_SLEEPS) != 0) {
       WORD.setRelease(shared, CLIENT_SLEEPS, 0L);
@@ -237,9 +233,6 @@ final class ClientRing implements Mailbox {
     if (broken) {
       handler.broken("it wrote positions into its ring that cannot be");
       return 1;
-    }
-    if (turnsUnrung > 0 && ++turnsUnrung > UNRUNG_TURNS_MAX) {
-      ringIfAsleep();
     }
     Runnable call = calls.poll();
     int taken = takeCommands();
@@ -282,9 +275,6 @@ final class ClientRing implements Mailbox {
   public boolean sleep() {
     if (over) {
       return true;
-    }
-    if (turnsUnrung > 0) {
-      ringIfAsleep();
     }
     WORD.setRelease(shared, AGENT_SLEEPS, 1L);
     VarHandle.fullFence();
