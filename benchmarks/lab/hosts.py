@@ -101,6 +101,7 @@ class Hosts:
     - `env`: additions to the environment of all.
     - `trainers`: whether there are any.
     - `program`: the module that a trainer runs, which reads requests and writes answers as `lab.trainer` does.
+    - `options`: more options of the agent of a host.
     - `cores`: how many cores the hosts are dealt out to, one each, agent and trainer together; 0 leaves them free.
 
     **Raises:** `LabError` if one does not start, with what it said.
@@ -115,10 +116,12 @@ class Hosts:
         trainers: bool = True,
         program: str = "lab.trainer",
         cores: int = 0,
+        options: Callable[[str], list[str]] | None = None,
     ) -> None:
         self.network = network
         self._program = program
         self._cores = cores
+        self._options = options or (lambda _: [])
         self.names = network.shape.names
         self._token = secrets.token_urlsafe(32)
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -166,7 +169,7 @@ class Hosts:
         command = [sys.executable, "-c", "from crossmesh._cli import main; main()", "agent", "--name", host]
         command += ["--bind", self.network.address(host), "--flight-port", str(FLIGHT_PORT)]
         command += ["--info-file", str(directory / f"{host}.json"), "--exit-with-stdin"]
-        command += ["--arena", arena, "--arena-dir", str(directory)]
+        command += ["--arena", arena, "--arena-dir", str(directory), *self._options(host)]
         for peer in self.names:
             command += ["--peer", f"{peer}={self.network.address(peer)}:{FLIGHT_PORT}"]
         with self._agent_log(host).open("wb") as log:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from crossmesh._certificates import Authority
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 from lab import __main__ as command  # noqa: E402
-from lab import cases, measure, network, report, system  # noqa: E402
+from lab import cases, hosts, measure, network, report, system  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -202,6 +204,82 @@ with socket.create_server((sys.argv[1], 9)) as s:
     print("ready", flush=True)
     s.accept()[0].sendall(b"across racks")
 """
+
+
+CAPTURE = """
+import json, select, socket, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.bind(("eth0", 0))
+wire.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+print("ready", flush=True)
+seen = marked = 0
+over = False
+while not over or select.select([wire], [], [], 0)[0]:
+    readable = select.select([wire, sys.stdin], [], [])[0] if not over else [wire]
+    over = over or sys.stdin in readable
+    if wire in readable:
+        packet = wire.recv(1 << 17)
+        seen += len(packet)
+        marked += sys.argv[1].encode() in packet
+print(json.dumps([seen, marked]))
+"""
+
+MARKER = "crossmesh was here"
+MOVE = f"""
+import sys
+import numpy as np, crossmesh as cm
+x = np.tile(np.frombuffer(b"{MARKER}", np.uint8), 1 << 17)
+a, b = (cm.Sharding(cm.Mesh((1,), hosts=[host]), "R") for host in ("h0", "h1"))
+with cm.connect() as agent:
+    if agent.name == "h0":
+        with agent.sender("marked", x, a) as tx:
+            tx.send(x).result(60)
+    else:
+        with agent.receiver("marked", x, b) as rx:
+            assert np.array_equal(rx.recv().result(60)[0], x)
+"""
+
+
+def wire(made, options, env):
+    """Bytes on a host's wire while a tensor of markers leaves it, and packets with a marker in them."""
+    with hosts.Hosts(made, "64MiB", env, trainers=False, options=options) as agents:
+        capture = [*made.inside("h0"), sys.executable, "-c", CAPTURE, MARKER]
+        with subprocess.Popen(capture, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as capturing:
+            assert capturing.stdout.readline() == "ready\n"
+            moving = [
+                subprocess.Popen([*made.inside(host), sys.executable, "-c", MOVE], env=agents.env(host))
+                for host in ("h0", "h1")
+            ]
+            assert [process.wait(90) for process in moving] == [0, 0]
+            said, _ = capturing.communicate(timeout=30)
+    return json.loads(said)
+
+
+def test_what_crosses_a_wire_can_be_read_over_ucx_and_not_over_tls():
+    if not possible():
+        refused(start(*TINY))
+        return
+    authority = Authority()
+    client = authority.issue("client")
+
+    def encrypted(host):
+        files = authority.issue(host, address=made.address(host))
+        named = ["--tls-ca", files.ca, "--tls-cert", files.cert, "--tls-key", files.key]
+        return ["--transport", "flight", *map(str, named)]
+
+    moved = len(MARKER) << 17
+    try:
+        with network.Network(network.Shape(2, 500_000_000)) as made:
+            seen, marked = wire(made, None, {})
+            assert seen > moved
+            assert marked > moved / (1 << 17)
+            for old in made.directory.glob("h*.json"):
+                old.unlink()
+            seen, marked = wire(made, encrypted, client.env())
+            assert seen > moved
+            assert marked == 0
+    finally:
+        authority.close()
 
 
 def result():

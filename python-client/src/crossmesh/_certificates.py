@@ -37,16 +37,17 @@ class Authority:
         )
         self.ca = self._write("ca.pem", certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, valid: dt.timedelta = VALID) -> Tls:
-        """A certificate for a process on this machine: good for 127.0.0.1, as server and as client.
+    def issue(self, name: str, valid: dt.timedelta = VALID, address: str = "127.0.0.1") -> Tls:
+        """A certificate for a process on this machine, as server and as client.
 
         **Arguments:**
 
         - `name`: its common name, and the name of its files.
         - `valid`: from now; negative for one that has expired.
+        - `address`: where it is reached.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
         certificate = (
             _valid(valid, self._name, _name(name), key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)

@@ -12,7 +12,9 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
@@ -66,6 +68,18 @@ class OptionsTest {
       strings = {"127.0.0.1", "10.1.2.3", "192.168.0.9", "172.31.0.1", "100.64.0.1", "fd00::1"})
   void privateAddressesNeedNoWord(String address) {
     assertThat(parse(agent("--bind", address)).bind()).isEqualTo(address);
+  }
+
+  @Test
+  void streamsOnAPublicAddressNeedCertificates() {
+    List<String> open = List.of("--bind", "8.8.8.8", "--transport", "flight");
+    assertThatThrownBy(() -> parse(agent(open.toArray(String[]::new))))
+        .isInstanceOf(CrossmeshException.class)
+        .hasMessageContaining("--tls-cert");
+    List<String> closed = new ArrayList<>(open);
+    closed.addAll(List.of("--tls-cert", "a.pem", "--tls-key", "a.key", "--tls-ca", "ca.pem"));
+    assertThat(parse(agent(closed.toArray(String[]::new))).transport())
+        .isEqualTo(AgentConfig.TransportKind.FLIGHT);
   }
 
   @Test
