@@ -26,8 +26,8 @@ LATE_COMPUTED = 1.1
 """The same for stages that compute, over what they took when only a token moved."""
 COMPUTE_STEPS = 2
 CORES = 2
-IDLE_MICROBATCHES = 8
-IDLE_STEPS = 3
+IDLE_STEPS = 24
+IDLE_STEPS_BEFORE = 8
 TRIES = 2
 """For each step that counts, at most so many are run."""
 WARM_UP = 1
@@ -183,10 +183,13 @@ class Bench:
         return ways
 
     def _blocking(self, method: Method, view: str) -> float:
-        """One transfer of a step in which nothing is computed, so that one follows the other."""
+        """One transfer of a step of one micro-batch in which nothing is computed: one there and one back.
+
+        Each after a pause, as among computing: the shaper lets a little pass at once when its link was idle.
+        """
         channel = self._open(method, method.schedule, view, idle=True)
         told = [list(self._all({"do": "step", "channel": channel, "idle": True}).values()) for _ in range(IDLE_STEPS)]
-        return statistics.median(step[0]["makespan"] for step in told[1:]) / (2 * IDLE_MICROBATCHES)
+        return statistics.median(step[0]["makespan"] for step in told[IDLE_STEPS_BEFORE:]) / 2
 
     def _prepare(self, method: Method, ways: list[float], view: str) -> tuple[Run, str]:
         """Open a method's trainers; its schedule is chosen from the stated and the measured times."""
@@ -206,7 +209,7 @@ class Bench:
 
     def _open(self, method: Method, schedule: str, view: str, *, idle: bool = False) -> str:
         channel = f"cell/{next(self._numbers)}"
-        count = IDLE_MICROBATCHES if idle else cells.MICROBATCHES
+        count = 1 if idle else cells.MICROBATCHES
         about = {"method": method.name, "schedule": schedule, "microbatches": count, "idle": idle}
         self._all({"do": "open", "channel": channel, "topology": view} | about)
         return channel
