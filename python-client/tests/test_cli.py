@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 import crossmesh as cm
-from crossmesh import _cli
+from crossmesh import _bench, _cli
 from crossmesh._bench import LinkResult, _read_perftest
 from crossmesh._schedule_text import duration
 
@@ -132,7 +132,8 @@ def test_reading_ucx_perftest_and_the_ratio():
 
 
 @pytest.mark.timeout(180)
-def test_a_measured_link_is_a_topology_to_plan_with(tmp_path):
+def test_a_measured_link_is_a_topology_to_plan_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(_bench, "WARM_UP_SECONDS", 0.1)
     path = tmp_path / "measured.json"
     small = ["--mib", "1", "--steps", "4", "--repeats", "1", "--depth", "2", "--json"]
     measured = run("bench", "link", *small, "--write-topology", str(path), "--hosts", "a, b,c")

@@ -125,11 +125,20 @@ def test_a_waiter_leaves_when_no_events_will_come(line):
     assert not line.thread.is_alive()
 
 
+@pytest.fixture
+def interruptible():
+    """Interrupts raise here, also where this process was started to ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def beside(line, action):
     """Do something on another thread once this one waits for events."""
     threading.Thread(target=lambda: (until(lambda: line.waiting is threading.main_thread()), action())).start()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_heard_while_one_waits(line):
     line.expect("later")
     beside(line, _thread.interrupt_main)
@@ -140,6 +149,7 @@ def test_an_interrupt_is_heard_while_one_waits(line):
     assert line.futures["later"].result(20) == "later"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_events_are_told_loses_none_of_them(line):
     line.expect(*"abc")
     line.on_tell = lambda name: _thread.interrupt_main() if name == "b" else None
