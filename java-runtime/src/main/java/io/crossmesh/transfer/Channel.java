@@ -332,7 +332,8 @@ final class Channel {
     boolean wasOpen = open;
     end();
     if (!wasOpen) {
-      participants().forEach(participant -> registry.withdraw(participant, failure));
+      participants()
+          .forEach(participant -> registry.withdraw(participant, failure, binding.claims()));
       return;
     }
     if (tell) {

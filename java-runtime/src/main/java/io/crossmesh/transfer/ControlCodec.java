@@ -25,11 +25,16 @@ import java.util.Map;
 final class ControlCodec {
   private static final int MESSAGE_CHARS_MAX = 2000;
   private static final int LAYOUTS_MAX = 4096;
+  private static final int CLAIMS_MAX = 1 << 16;
 
   private ControlCodec() {}
 
-  /** A claim that is void, and why. */
-  record Withdrawal(long number, String name, Failure failure) {}
+  /**
+   * A claim that is void, and why.
+   *
+   * @param together claims that fail with it for the same reason
+   */
+  record Withdrawal(long number, String name, Failure failure, List<Claim.Id> together) {}
 
   /** A chunk of a step: the index of its move in the plan, and its own in the move. */
   record Chunk(int move, int chunk) {}
@@ -79,13 +84,24 @@ final class ControlCodec {
 
   static byte[] withdrawal(Withdrawal withdrawal) {
     ObjectNode node = object().put("number", withdrawal.number).put("name", withdrawal.name);
+    ArrayNode together = node.putArray("together");
+    withdrawal.together.forEach(
+        id -> together.addObject().put("epoch", id.epoch()).put("number", id.number()));
     return bytes(put(node, withdrawal.failure));
   }
 
   static Withdrawal readWithdrawal(byte[] payload) {
     JsonValue root = parse(payload, "withdrawal");
+    List<Claim.Id> together = new ArrayList<>();
+    for (JsonValue id : root.get("together").items(CLAIMS_MAX)) {
+      long epoch = id.get("epoch").integer(Long.MIN_VALUE, Long.MAX_VALUE);
+      together.add(new Claim.Id(epoch, id.get("number").integer(0, Long.MAX_VALUE)));
+    }
     return new Withdrawal(
-        root.get("number").integer(0, Long.MAX_VALUE), root.get("name").text(), failure(root));
+        root.get("number").integer(0, Long.MAX_VALUE),
+        root.get("name").text(),
+        failure(root),
+        together);
   }
 
   private static ObjectNode put(ObjectNode node, Failure failure) {

@@ -138,7 +138,9 @@ final class LocalParticipant implements ChannelHandle {
               Channel bound = channel;
               if (bound == null) {
                 registry.withdraw(
-                    this, new Failure(code, "Channel '%s' %s".formatted(open.name(), what)));
+                    this,
+                    new Failure(code, "Channel '%s' %s".formatted(open.name(), what)),
+                    List.of());
               } else {
                 bound.fail(new Failure(code, "%s %s".formatted(bound.what(), what)), true);
               }
@@ -257,7 +259,7 @@ final class LocalParticipant implements ChannelHandle {
               "Channel '%s' was closed by %s before it was open.".formatted(open.name(), who()));
       ended = true;
       if (bound == null) {
-        registry.withdraw(this, why);
+        registry.withdraw(this, why, List.of());
       } else {
         bound.fail(why, true);
       }

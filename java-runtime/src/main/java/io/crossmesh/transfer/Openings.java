@@ -104,7 +104,7 @@ final class Openings implements Registry {
           if (mine.isEmpty()) {
             return;
           }
-          mine.forEach(participant -> withdraw(participant, conflict.failure()));
+          mine.forEach(participant -> withdraw(participant, conflict.failure(), conflict.claims()));
         }
         case Matcher.Complete complete -> bind(complete.binding());
       }
@@ -173,19 +173,30 @@ final class Openings implements Registry {
     Channel channel = bound.get(id);
     if (channel != null) {
       channel.fail(withdrawal.failure(), true);
-    } else {
-      bind(withdrawal.name());
+      return;
     }
+    for (Claim.Id other : withdrawal.together()) {
+      LocalParticipant mine = bound.containsKey(other) ? null : own.get(other);
+      if (mine != null) {
+        // Its channel has failed before all of its claims were seen here.
+        withdraw(mine, withdrawal.failure(), List.of());
+      }
+    }
+    bind(withdrawal.name());
   }
 
   @Override
-  public void withdraw(LocalParticipant participant, Failure failure) {
+  public void withdraw(LocalParticipant participant, Failure failure, List<Claim> together) {
     Claim claim = participant.claim();
     if (claim != null && own.remove(claim.id()) != null) {
       directory.spend(claim.name(), claim.id());
       byte[] payload =
           ControlCodec.withdrawal(
-              new ControlCodec.Withdrawal(claim.id().number(), claim.name(), failure));
+              new ControlCodec.Withdrawal(
+                  claim.id().number(),
+                  claim.name(),
+                  failure,
+                  together.stream().map(Claim::id).toList()));
       node.outbox().broadcast(MessageKind.UNCLAIM, payload);
     }
     participant.channelOver(failure);
@@ -225,7 +236,7 @@ final class Openings implements Registry {
     if (channel != null) {
       channel.fail(failure, true);
     } else {
-      withdraw(participant, failure);
+      withdraw(participant, failure, List.of());
     }
   }
 
@@ -244,6 +255,6 @@ final class Openings implements Registry {
     for (Channel channel : channels.clone()) {
       channel.fail(failure, true);
     }
-    List.copyOf(own.values()).forEach(participant -> withdraw(participant, failure));
+    List.copyOf(own.values()).forEach(participant -> withdraw(participant, failure, List.of()));
   }
 }

@@ -9,9 +9,11 @@ import io.crossmesh.plan.Strategy;
 import io.crossmesh.transfer.sim.Cases;
 import io.crossmesh.transfer.sim.Quad;
 import io.crossmesh.transfer.sim.SimCluster;
+import io.crossmesh.transfer.sim.SimNetwork;
 import io.crossmesh.transfer.sim.SimProcess;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -143,26 +145,44 @@ class TransferFailureTest {
     assertFailed(all, Code.PLAN_MISMATCH, "strategy", "broadcast", "send_recv");
   }
 
+  /** Options of a host that comes to another digest than the others. */
+  private static EngineOptions wayward() {
+    return EngineOptions.defaults()
+        .withPlanner(
+            request -> {
+              Plan plan = Cases.chunksOf(64).apply(request);
+              return new Plan(
+                  plan.request(),
+                  plan.chosen(),
+                  plan.tasks(),
+                  plan.moves(),
+                  plan.makespan(),
+                  plan.lowerBound(),
+                  plan.bytesSent(),
+                  plan.bytesReceived(),
+                  "0".repeat(64));
+            });
+  }
+
+  @Test
+  void whoHasNotSeenAllClaimsYetIsToldToo() throws Exception {
+    for (int seed = 0; seed < 200; seed++) {
+      Path own = java.nio.file.Files.createDirectory(directory.resolve("seed" + seed));
+      SimNetwork.Weather uneven = new SimNetwork.Weather(300_000, 0.5, 0.5, 300_000);
+      try (Quad mixed = new Quad(own, 1 << 16, wayward(), new Random(seed), uneven)) {
+        Quad.Parties x = mixed.start("x", 1);
+        mixed.over(x.all());
+        for (SimProcess process : x.all()) {
+          assertThat(process.channelCode()).as("seed " + seed).contains(Code.PLAN_MISMATCH);
+        }
+      }
+    }
+  }
+
   @Test
   void digestsThatDiffer() throws Exception {
-    EngineOptions wayward =
-        EngineOptions.defaults()
-            .withPlanner(
-                request -> {
-                  Plan plan = Cases.chunksOf(64).apply(request);
-                  return new Plan(
-                      plan.request(),
-                      plan.chosen(),
-                      plan.tasks(),
-                      plan.moves(),
-                      plan.makespan(),
-                      plan.lowerBound(),
-                      plan.bytesSent(),
-                      plan.bytesReceived(),
-                      "0".repeat(64));
-                });
     Path other = java.nio.file.Files.createDirectory(directory.resolve("other"));
-    try (Quad mixed = new Quad(other, 1 << 20, wayward)) {
+    try (Quad mixed = new Quad(other, 1 << 20, wayward())) {
       Quad.Parties x = mixed.start("x", 1);
       mixed.over(x.all());
       assertFailed(x.all(), Code.PLAN_MISMATCH, "digest", "'d'", "000000");
