@@ -14,15 +14,21 @@ sealed interface Frame {
   int PRELUDE_BYTES = 17;
 
   /** Which of a link's announced messages, counted from 0; 0 in a {@link Small}. */
-  long number();
+  default long number() {
+    return 0;
+  }
 
-  /** What the kind says it is. */
-  long value();
+  /** What the kind says it is; 0 where it says nothing. */
+  default long value() {
+    return 0;
+  }
 
   byte kind();
 
   /** The content, which stays as it is until the frame was written. */
-  MemorySegment content();
+  default MemorySegment content() {
+    return MemorySegment.NULL;
+  }
 
   /**
    * A message with its payload.
@@ -31,16 +37,6 @@ sealed interface Frame {
    */
   record Small(MemorySegment content) implements Frame {
     static final byte KIND = 1;
-
-    @Override
-    public long number() {
-      return 0;
-    }
-
-    @Override
-    public long value() {
-      return 0;
-    }
 
     @Override
     public byte kind() {
@@ -108,18 +104,8 @@ sealed interface Frame {
     static final byte KIND = 4;
 
     @Override
-    public long value() {
-      return 0;
-    }
-
-    @Override
     public byte kind() {
       return KIND;
-    }
-
-    @Override
-    public MemorySegment content() {
-      return MemorySegment.NULL;
     }
   }
 
@@ -128,18 +114,8 @@ sealed interface Frame {
     static final byte KIND = 5;
 
     @Override
-    public long value() {
-      return 0;
-    }
-
-    @Override
     public byte kind() {
       return KIND;
-    }
-
-    @Override
-    public MemorySegment content() {
-      return MemorySegment.NULL;
     }
   }
 

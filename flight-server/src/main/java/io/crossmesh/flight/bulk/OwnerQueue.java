@@ -1,9 +1,9 @@
 package io.crossmesh.flight.bulk;
 
 import io.crossmesh.memory.Doorbell;
+import io.crossmesh.transfer.Thrown;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Where threads of gRPC leave what the owner thread has to do, and where that sleeps meanwhile. The
@@ -17,7 +17,7 @@ final class OwnerQueue {
   private final AtomicBoolean woken = new AtomicBoolean();
   private final Doorbell bell;
   private volatile boolean sleeping;
-  private @Nullable Throwable failure; // of the owner thread
+  private final Thrown thrown = new Thrown(); // of the owner thread
 
   OwnerQueue(Doorbell bell) {
     this.bell = bell;
@@ -51,29 +51,13 @@ final class OwnerQueue {
   }
 
   /** Runs a callback of the engine. */
-  @SuppressWarnings("ReferenceEquality") // a throwable cannot be suppressed by itself
   void guarded(Runnable callback) {
-    try {
-      callback.run();
-    } catch (Throwable e) {
-      if (failure == null) {
-        failure = e;
-      } else if (failure != e) {
-        failure.addSuppressed(e);
-      }
-    }
+    thrown.guard(callback);
   }
 
   /** Throws what a callback threw. */
   void rethrow() {
-    Throwable thrown = failure;
-    failure = null;
-    switch (thrown) {
-      case null -> {}
-      case RuntimeException e -> throw e;
-      case Error e -> throw e;
-      default -> throw new IllegalStateException(thrown);
-    }
+    thrown.rethrow();
   }
 
   /** Sleeps until there is a task, a wake-up, a ring of the bell, or the limit. */

@@ -1,7 +1,7 @@
 package io.crossmesh.transfer.ucx;
 
+import io.crossmesh.transfer.Thrown;
 import java.util.ArrayDeque;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Work that must not run where it was found: inside a native callback, where endpoints may not be
@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Deferred {
   private final ArrayDeque<Runnable> tasks = new ArrayDeque<>();
-  private @Nullable Throwable failure;
+  private final Thrown thrown = new Thrown();
 
   void later(Runnable task) {
     tasks.add(task);
@@ -31,32 +31,16 @@ final class Deferred {
 
   /** Runs a callback of the engine now. */
   void guarded(Runnable callback) {
-    try {
-      callback.run();
-    } catch (Throwable e) {
-      caught(e);
-    }
+    thrown.guard(callback);
   }
 
-  /** Keeps the first failure; later ones are most likely its consequences. */
-  @SuppressWarnings("ReferenceEquality") // a throwable cannot be suppressed by itself
+  /** Keeps a failure. */
   void caught(Throwable e) {
-    if (failure == null) {
-      failure = e;
-    } else if (failure != e) {
-      failure.addSuppressed(e);
-    }
+    thrown.keep(e);
   }
 
-  /** Throws what a callback threw, on the owner thread's own stack. */
+  /** Throws what was kept. */
   void rethrow() {
-    Throwable thrown = failure;
-    failure = null;
-    switch (thrown) {
-      case null -> {}
-      case RuntimeException e -> throw e;
-      case Error e -> throw e;
-      default -> throw new IllegalStateException(thrown);
-    }
+    thrown.rethrow();
   }
 }
