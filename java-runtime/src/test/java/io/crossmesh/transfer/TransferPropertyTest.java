@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Timeout;
  */
 @Timeout(600)
 class TransferPropertyTest {
-  private static final long SEEDS = 6_000;
+  private static final long SEEDS = 10_000;
 
   @Test
   void transfersAreExactAndEndAndMemoryReturnsWhateverGoesWrong()
