@@ -5,6 +5,7 @@ HOST is `stage0`, `stage1` ... or `single`, which trains the models whole.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -47,8 +48,12 @@ class Model:
         return islice(self._data.batches(self._config, MICROBATCHES, 1), STEPS)
 
 
+@functools.cache
 def optimizer():
-    """Not Adam: it makes of a gradient near 0 a step of full length, in whichever direction rounding points."""
+    """One for all trainings, which compile its update once.
+
+    Not Adam: it makes of a gradient near 0 a step of full length, in whichever direction rounding points.
+    """
     import optax
 
     return optax.sgd(0.1, momentum=0.9)

@@ -16,7 +16,7 @@ import numpy as np
 from .._errors import LayoutError
 from .._sharding import Sharding
 from .._spec import TensorSpec
-from .shapes import params_of, shapes_of
+from .shapes import abstract_params, params_of, shapes_of
 from .stage import LOSS, AnyStage, Stage, Tied, TimedStage, even
 
 
@@ -81,8 +81,10 @@ class Pipeline:
         self.processes = _processes(self.stages)
         data = {name: TensorSpec(spec.shape, spec.dtype) for name, spec in (microbatch or {}).items()}
         _check_data(self.stages, producers, data)
-        self.params = tuple(params_of(stage) for stage in self.stages)
-        specs = shapes_of(self.stages, data)
+        self.abstract_params = tuple(abstract_params(stage) for stage in self.stages)
+        """Of each stage, as JAX states shapes: traced once here, which takes longer than all else that is checked."""
+        self.params = tuple(params_of(abstract) for abstract in self.abstract_params)
+        specs = shapes_of(self.stages, self.abstract_params, data)
         self.values = {name: _value(name, spec, producers.get(name), self.stages) for name, spec in specs.items()}
         self._check_layouts()
         self._check_loss()

@@ -19,7 +19,7 @@ from .._sharding import Sharding
 from ..jax import assemble
 from .graph import Pipeline
 from .layouts import jax_mesh, param_layouts, partition, value_layouts
-from .shapes import abstract, abstract_params, axis_names, on_mesh, path_text
+from .shapes import abstract, axis_names, on_mesh, path_text
 from .stage import LOSS, Stage
 from .whole import Compiled, compile_whole
 
@@ -45,13 +45,14 @@ class Part:
         self._graded = [v.name for v in pipeline.outgoing(index) if v.has_gradient and v.name != LOSS]
         self._takers = {v.name: len(v.consumers) for v in pipeline.outgoing(index)}
         self._optimizer = optimizer
-        self.param_layouts = param_layouts(stage, self.mesh, abstract_params(stage))
+        self.param_layouts = param_layouts(stage, self.mesh, pipeline.abstract_params[index])
+        self._made = made = pipeline.compiled
+        started = ("init", index)
+        init: Any = made.get(started) or made.setdefault(started, jax.jit(stage.init, out_shardings=self.param_layouts))
         # Every stage draws from a key of its own, whichever process it is in.
-        init: Any = jax.jit(stage.init, out_shardings=self.param_layouts)
         self.params = init(jax.random.fold_in(jax.random.key(seed), index))
         self.opt_state = self._placed_state(optimizer.init(self.params))
         self.sums = jax.tree.map(jnp.zeros_like, self.params)
-        self._made = made = pipeline.compiled
         self._ops: Compiled
         key = (index, optimizer)
         self._update: Callable[..., Any] = made.get(key) or made.setdefault(key, self._compile_update())

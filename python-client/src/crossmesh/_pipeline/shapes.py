@@ -11,13 +11,13 @@ from .._spec import TensorSpec
 from .stage import AnyStage, Stage, TimedStage
 
 
-def params_of(stage: AnyStage) -> dict[str, list[Any]]:
+def params_of(abstract: Any) -> dict[str, list[Any]]:
     """Shape and type of each parameter by its path, for example `{"blocks.0.w": [[8, 8], "float32"]}`."""
-    if isinstance(stage, TimedStage):
+    if not abstract:
         return {}
     import jax
 
-    leaves, _ = jax.tree_util.tree_flatten_with_path(abstract_params(stage))
+    leaves, _ = jax.tree_util.tree_flatten_with_path(abstract)
     return {path_text(path): [list(leaf.shape), leaf.dtype.name] for path, leaf in leaves}
 
 
@@ -28,8 +28,10 @@ def path_text(path: Any) -> str:
     return str(jax.tree_util.keystr(path, simple=True, separator="."))
 
 
-def abstract_params(stage: Stage) -> Any:
-    """The parameters as `ShapeDtypeStruct`s."""
+def abstract_params(stage: AnyStage) -> Any:
+    """The parameters as `ShapeDtypeStruct`s; none of a stage that only waits."""
+    if isinstance(stage, TimedStage):
+        return {}
     import jax
 
     try:
@@ -38,15 +40,22 @@ def abstract_params(stage: Stage) -> Any:
         raise LayoutError(f"Stage {stage.name!r}: init(key) fails: {type(error).__name__}: {error}") from error
 
 
-def shapes_of(stages: Sequence[AnyStage], data: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+def shapes_of(
+    stages: Sequence[AnyStage], params: Sequence[Any], data: Mapping[str, TensorSpec]
+) -> dict[str, TensorSpec]:
     """Shape and type of every value, of one micro-batch.
+
+    **Arguments:**
+
+    - `params`: the `abstract_params` of each stage.
+    - `data`: what the stages take from the caller.
 
     **Raises:** `LayoutError` naming the stage that does not take its inputs, and what they are.
     """
     known = dict(data)
     makers: dict[str, str] = {}
-    for stage in stages:
-        made = dict(stage.outputs) if isinstance(stage, TimedStage) else _outputs(stage, known, makers)
+    for stage, abstracts in zip(stages, params, strict=True):
+        made = dict(stage.outputs) if isinstance(stage, TimedStage) else _outputs(stage, abstracts, known, makers)
         if set(made) != set(stage.outputs):
             raise LayoutError(
                 f"Stage {stage.name!r} returns the values {sorted(made)}, its outputs state {sorted(stage.outputs)}. "
@@ -59,13 +68,13 @@ def shapes_of(stages: Sequence[AnyStage], data: Mapping[str, TensorSpec]) -> dic
     return known
 
 
-def _outputs(stage: Stage, known: Mapping[str, TensorSpec], makers: Mapping[str, str]) -> dict[str, Any]:
+def _outputs(stage: Stage, params: Any, known: Mapping[str, TensorSpec], makers: Mapping[str, str]) -> dict[str, Any]:
     import jax
 
     inputs = {name: abstract(known[name]) for name in stage.inputs}
     try:
         with on_mesh(jax.sharding.AbstractMesh(stage.mesh.shape, axis_names(stage.mesh))):
-            return dict(jax.eval_shape(stage.fn, abstract_params(stage), inputs))
+            return dict(jax.eval_shape(stage.fn, params, inputs))
     except LayoutError:
         raise
     except Exception as error:
