@@ -26,10 +26,10 @@ from ._mesh import Mesh
 from ._sharding import Sharding, json_tables
 from ._spec import TensorSpec, resolve
 from ._topology import LATENCY, Topology
+from ._wires import wire
 
 LATENCY_BYTES = 64
 LATENCY_STEPS = 200
-TRANSPORTS = {"tcp": "tcp,self", "shm": "tcp,sm,self"}
 PERFTESTS = ("tag_bw", "ucp_am_bw")
 RUN_BYTES = 3 << 30  # of a repeat, unless its steps are stated
 STEP_SECONDS_MAX = 60.0
@@ -97,17 +97,17 @@ def link(
 
     **Arguments:**
 
-    - `transport`: `"tcp"` over loopback, or `"shm"`.
+    - `transport`: a name of `_wires.WIRES`.
     - `nbytes`: the bytes of one step.
     - `steps`: timed steps of a repeat; by default 3 GiB of them.
     - `depth`: steps on the wire.
     - `repeats`: how often.
     """
-    tls = TRANSPORTS[transport]
+    way = wire(transport)
     steps = steps or max(1, RUN_BYTES // nbytes)
     result = LinkResult(transport, nbytes, steps, depth)
     arena = 3 * depth * nbytes + (64 << 20)
-    with LocalCluster(["a", "b"], arena=arena, env={"UCX_TLS": tls}) as cluster:
+    with way.cluster(["a", "b"], arena) as cluster:
         source, target, opened = _open(cluster, "bench/link", nbytes, depth)
         for base in opened.sets:
             memory = cluster.agent("a")._session.arena.root(base, opened.set_bytes)
@@ -118,7 +118,7 @@ def link(
         for _ in range(repeats):
             result.link.append(nbytes * steps / _run(source, target, steps=steps, depth=depth) / 1e9)
             for test in PERFTESTS:
-                rate = perftest(test, tls, nbytes, steps, depth)
+                rate = perftest(test, way.ucx_tls, nbytes, steps, depth)
                 if rate is not None:
                     result.perftest.setdefault(test, []).append(rate)
         result.latency = _latency(*_open(cluster, "bench/latency", LATENCY_BYTES, 1)[:2])

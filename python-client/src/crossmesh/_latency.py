@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from ._agent import connect
-from ._cluster import LocalCluster
 from ._errors import CrossmeshError
 from ._mesh import Mesh
 from ._sharding import Sharding
 from ._spec import TensorSpec
+from ._wires import wire
 
 NAME = "bench/latency"
 ECHO, RESHARD, END = b"e", b"r", b"q"
@@ -56,13 +56,13 @@ def latency(*, transport: str, nbytes: int = 4096, rounds: int = 3000) -> Latenc
 
     **Arguments:**
 
-    - `transport`: between the agents, a value of `UCX_TLS`.
+    - `transport`: between the agents, a name of `_wires.WIRES`.
     - `nbytes`: of the tensor and of the echo.
     - `rounds`: timed rounds.
     """
     result = LatencyResult(nbytes, transport)
     with (
-        LocalCluster(["a", "b"], arena=64 << 20, env={"UCX_TLS": transport}) as cluster,
+        wire(transport).cluster(["a", "b"], 64 << 20) as cluster,
         socket.create_server(("127.0.0.1", 0)) as server,
     ):
         port = str(server.getsockname()[1])

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ._bench import TRANSPORTS
 from ._cluster import LocalCluster
 from ._errors import CrossmeshError
 from ._mesh import Mesh
 from ._sharding import Sharding
 from ._spec import TensorSpec
+from ._wires import wire
 
 WARM_UP_ROUNDS = 10  # until the JVMs have compiled what a step runs through
 WAIT_SECONDS_MAX = 60.0
@@ -46,7 +46,7 @@ def many(*, transport: str = "tcp", count: int = 1000, nbytes: int = 64 << 10, r
 
     **Arguments:**
 
-    - `transport`: `"tcp"` or `"shm"`.
+    - `transport`: a name of `_wires.WIRES`.
     - `count`: of the small tensors, all in one transfer.
     - `nbytes`: of each.
     - `rounds`: timed rounds of each.
@@ -56,7 +56,7 @@ def many(*, transport: str = "tcp", count: int = 1000, nbytes: int = 64 << 10, r
     small = {f"{number:05d}": whole[number * nbytes : (number + 1) * nbytes] for number in range(count)}
     result = ManyResult(count, nbytes)
     arena = 12 * count * nbytes + (64 << 20)
-    with LocalCluster(["a", "b"], arena=arena, env={"UCX_TLS": TRANSPORTS[transport]}) as cluster:
+    with wire(transport).cluster(["a", "b"], arena) as cluster:
         ends = [_Pair(cluster, "bench/many", small), _Pair(cluster, "bench/one", whole)]
         for number in range(WARM_UP_ROUNDS + rounds):
             check = number in (0, WARM_UP_ROUNDS + rounds - 1)
