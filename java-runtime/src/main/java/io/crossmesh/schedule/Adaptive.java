@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * Chooses a schedule for stated times under a cap on memory: how far each stage runs ahead and
@@ -29,14 +28,16 @@ public final class Adaptive {
   private static final double[] STRETCH = {1, 1.5, 2, 3};
   private static final int[] EXTRA = {1, 0, 2};
 
+  @SuppressWarnings("ArrayRecordComponent") // compared by what it takes alone
   private record Candidate(
-      long makespan, double bytes, boolean split, List<List<Op>> ops, Optional<Policy> policy) {
+      long makespan, double bytes, boolean split, int[][] lists, Optional<Policy> policy) {
     boolean betterThan(Candidate other) {
       return makespan < other.makespan || (makespan == other.makespan && bytes < other.bytes);
     }
   }
 
   private final PipelineShape shape;
+  private final Tasks tasks;
   private final Timing timing;
   private final Network network;
   private final Budget budget;
@@ -49,8 +50,9 @@ public final class Adaptive {
     this.timing = timing;
     this.network = network;
     this.budget = budget;
-    this.order = GreedyDispatcher.order(shape);
-    this.runs = Math.clamp(OPS_MAX / new Tasks(shape).count(), RUNS_MIN, RUNS_MAX);
+    this.tasks = new Tasks(shape);
+    this.order = GreedyDispatcher.order(tasks);
+    this.runs = Math.clamp(OPS_MAX / tasks.count(), RUNS_MIN, RUNS_MAX);
   }
 
   /**
@@ -69,14 +71,10 @@ public final class Adaptive {
 
   private Schedule choose() {
     if (shape.inference()) {
-      List<List<Op>> ops =
-          IntStream.range(0, shape.stages())
-              .mapToObj(stage -> Sequences.of(shape, stage).forwards())
-              .toList();
-      return new Schedule(Family.ADAPTIVE, shape, false, ops);
+      return new Schedule(Family.ADAPTIVE, shape, false, tasks.ops(order[0]));
     }
     for (Family family : fixed()) {
-      consider(FixedSchedules.split(family, shape), FixedSchedules.ops(family, shape));
+      consider(FixedSchedules.split(family, shape), FixedSchedules.lists(family, tasks));
     }
     for (Policy policy : policies()) {
       if (runs == 0) {
@@ -91,7 +89,7 @@ public final class Adaptive {
             () ->
                 Refusal.of(
                     "No order of the virtual stages keeps to the cap on memory; raise memory, or use fewer virtual stages."));
-    return new Schedule(Family.ADAPTIVE, shape, chosen.split(), chosen.ops());
+    return new Schedule(Family.ADAPTIVE, shape, chosen.split(), tasks.ops(chosen.lists()));
   }
 
   private List<Family> fixed() {
@@ -103,30 +101,36 @@ public final class Adaptive {
         : List.of(Family.ONE_F_ONE_B, Family.EAGER_1F1B, Family.GPIPE);
   }
 
-  private void consider(boolean split, List<List<Op>> ops) {
-    if (!budget.allows(Peaks.of(shape, split, ops, budget.use()))) {
+  private void consider(boolean split, int[][] lists) {
+    if (!budget.allows(Peaks.of(tasks, split, lists, budget.use()))) {
       return;
     }
-    Engine engine = new Engine(timing, split, network);
-    if (engine.run(new ListDispatcher(engine, new Tasks(shape), ops))) {
-      keep(split, engine.makespan(), ops, Optional.empty());
+    Engine engine = engine(split);
+    if (engine.run(new ListDispatcher(engine, tasks, lists))) {
+      keep(split, engine.makespan(), lists, Optional.empty());
     }
+  }
+
+  /** For a run that may end early where it cannot be the best. */
+  private Engine engine(boolean split) {
+    Engine engine = new Engine(tasks, timing, split, network);
+    return best.map(found -> engine.within(found.makespan(), split)).orElse(engine);
   }
 
   /** Whether the policy is the best so far. */
   private boolean consider(boolean split, Policy policy) {
     runs = Math.max(0, runs - 1);
-    Engine engine = new Engine(timing, split, network);
-    GreedyDispatcher greedy = new GreedyDispatcher(engine, timing, split, policy, budget, order);
+    Engine engine = engine(split);
+    GreedyDispatcher greedy = new GreedyDispatcher(engine, tasks, split, policy, budget, order);
     boolean hopeful =
         engine.run(greedy) && (best.isEmpty() || engine.makespan() <= best.get().makespan());
-    return hopeful && keep(split, engine.makespan(), greedy.ops(), Optional.of(policy));
+    return hopeful && keep(split, engine.makespan(), greedy.lists(), Optional.of(policy));
   }
 
-  private boolean keep(boolean split, long makespan, List<List<Op>> ops, Optional<Policy> policy) {
-    Peaks peaks = Peaks.of(shape, split, ops, budget.use());
+  private boolean keep(boolean split, long makespan, int[][] lists, Optional<Policy> policy) {
+    Peaks peaks = Peaks.of(tasks, split, lists, budget.use());
     double bytes = peaks.bytes().stream().mapToDouble(Double::doubleValue).sum();
-    Candidate candidate = new Candidate(makespan, bytes, split, ops, policy);
+    Candidate candidate = new Candidate(makespan, bytes, split, lists, policy);
     if (!budget.allows(peaks) || (best.isPresent() && !candidate.betterThan(best.get()))) {
       return false;
     }

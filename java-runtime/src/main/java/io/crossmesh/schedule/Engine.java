@@ -1,6 +1,7 @@
 package io.crossmesh.schedule;
 
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * Runs operations and transfers event by event; see {@link Network} for who waits for what. All
@@ -11,7 +12,7 @@ final class Engine {
   private final PipelineShape shape;
   private final Tasks tasks;
   private final Timing timing;
-  private final boolean split;
+  private final long[] ticks;
   private final Network network;
   private final Links links;
   private final EventHeap events = new EventHeap();
@@ -30,13 +31,19 @@ final class Engine {
   private int markCount;
   private long now;
   private int left;
+  private Optional<LowerBound> bound = Optional.empty();
+  private boolean hopeless;
 
-  /** An engine for one run. */
-  Engine(Timing timing, boolean split, Network network) {
-    this.shape = timing.shape();
-    this.tasks = new Tasks(shape);
+  /** An engine for one run of the operations of {@code timing}'s shape. */
+  Engine(Tasks tasks, Timing timing, boolean split, Network network) {
+    this.shape = tasks.shape();
+    this.tasks = tasks;
     this.timing = timing;
-    this.split = split;
+    this.ticks = new long[tasks.groups()];
+    for (int group = 0; group < ticks.length; group++) {
+      int parts = shape.virtualStages();
+      ticks[group] = timing.op(OpKind.at(group / parts), group % parts, split);
+    }
     this.network = network;
     this.links = new Links(shape, network, tasks.transfers());
     int n = shape.stages();
@@ -62,13 +69,19 @@ final class Engine {
     return array;
   }
 
-  /** Runs until nothing happens any more; whether every operation has run. */
+  /** Gives up as soon as a run is sure to take longer than so many ticks. */
+  Engine within(long most, boolean split) {
+    bound = Optional.of(new LowerBound(tasks, timing, split, most));
+    return this;
+  }
+
+  /** Runs until nothing happens any more, or it gives up; whether every operation has run. */
   boolean run(Dispatcher dispatcher) {
     for (int stage = 0; stage < shape.stages(); stage++) {
       mark(stage);
     }
     dispatch(dispatcher);
-    while (!events.isEmpty()) {
+    while (!events.isEmpty() && !hopeless) {
       now = events.time();
       while (!events.isEmpty() && events.time() == now) {
         int event = events.poll();
@@ -188,13 +201,16 @@ final class Engine {
   private void begin(int stage, int task, Dispatcher dispatcher) {
     int producer = tasks.producer(task);
     clock.starts(stage, now, producer < 0 ? -1 : end[producer]);
-    long ticks = timing.op(tasks.kind(task), tasks.virtualStage(task), split);
-    clock.works(stage, ticks);
+    long takes = ticks(task);
+    clock.works(stage, takes);
     start[task] = now;
-    end[task] = now + ticks;
+    end[task] = now + takes;
     running[stage] = task;
-    events.add(now + ticks, stage);
+    events.add(now + takes, stage);
     dispatcher.started(task);
+    if (bound.isPresent()) {
+      hopeless |= bound.get().isBroken(stage, tasks.kind(task), takes, end[task]);
+    }
   }
 
   private void mark(int stage) {
@@ -207,6 +223,11 @@ final class Engine {
   /** Whether what an operation needs from elsewhere is on its stage. */
   boolean arrived(int task) {
     return tasks.producer(task) < 0 || (arrival[task] >= 0 && arrival[task] <= now);
+  }
+
+  /** What an operation takes. */
+  long ticks(int task) {
+    return ticks[tasks.group(task)];
   }
 
   boolean started(int task) {

@@ -1,7 +1,6 @@
 package io.crossmesh.schedule;
 
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Arrays;
 
 /** The schedules that do not look at times. */
 public final class FixedSchedules {
@@ -14,22 +13,24 @@ public final class FixedSchedules {
    * @param shape its size
    */
   public static Schedule of(Family family, PipelineShape shape) {
-    return new Schedule(family, shape, split(family, shape), ops(family, shape));
+    Tasks tasks = new Tasks(shape);
+    return new Schedule(family, shape, split(family, shape), tasks.ops(lists(family, tasks)));
   }
 
   static boolean split(Family family, PipelineShape shape) {
     return family == Family.ZB_H1 && !shape.inference();
   }
 
-  /** The lists alone, not checked: whoever keeps them makes a schedule of them. */
-  static List<List<Op>> ops(Family family, PipelineShape shape) {
+  /** The lists alone, as numbers, not checked: whoever keeps them makes a schedule of them. */
+  static int[][] lists(Family family, Tasks tasks) {
+    PipelineShape shape = tasks.shape();
     int n = shape.stages();
     int m = shape.microbatches();
     interleaving(family, shape);
-    List<List<Op>> ops = new ArrayList<>(n);
+    int[][] lists = new int[n][];
     for (int i = 0; i < n; i++) {
-      Sequences order = Sequences.of(shape, i);
-      ops.add(
+      Sequences order = Sequences.of(tasks, i);
+      lists[i] =
           shape.inference()
               ? order.forwards()
               : switch (family) {
@@ -42,9 +43,9 @@ public final class FixedSchedules {
                     throw Refusal.of(
                         "%s is no fixed schedule; state times, or the lists."
                             .formatted(family.id()));
-              });
+              };
     }
-    return ops;
+    return lists;
   }
 
   private static void interleaving(Family family, PipelineShape shape) {
@@ -67,16 +68,18 @@ public final class FixedSchedules {
   }
 
   /** Warm-up, then backward and forward in turn, then the backwards that are left. */
-  private static List<Op> oneByOne(Sequences order, int warmup) {
-    List<Op> forwards = order.forwards();
-    List<Op> ops = new ArrayList<>(forwards.subList(0, warmup));
-    for (int k = 0; k < forwards.size(); k++) {
-      ops.add(order.backwards().get(k));
-      if (warmup + k < forwards.size()) {
-        ops.add(forwards.get(warmup + k));
+  private static int[] oneByOne(Sequences order, int warmup) {
+    int[] forwards = order.forwards();
+    int m = forwards.length;
+    int[] list = Arrays.copyOf(forwards, 2 * m);
+    int at = warmup;
+    for (int k = 0; k < m; k++) {
+      list[at++] = order.backwards()[k];
+      if (warmup + k < m) {
+        list[at++] = forwards[warmup + k];
       }
     }
-    return ops;
+    return list;
   }
 
   /**
@@ -84,21 +87,24 @@ public final class FixedSchedules {
    * lags by i, so that every stage holds at most as many micro-batches as there are stages, and
    * weight gradients fill the end where 1F1B waits.
    */
-  private static List<Op> zeroBubble(Sequences order, int warmup, int lag) {
-    List<Op> forwards = order.forwards();
-    List<Op> weights = order.weights();
-    List<Op> ops = new ArrayList<>(forwards.subList(0, warmup));
-    int m = forwards.size();
+  private static int[] zeroBubble(Sequences order, int warmup, int lag) {
+    int[] forwards = order.forwards();
+    int[] weights = order.weights();
+    int m = forwards.length;
+    int[] list = Arrays.copyOf(forwards, 3 * m);
+    int at = warmup;
     for (int k = 0; k < m; k++) {
-      ops.add(order.backwards().get(k));
+      list[at++] = order.backwards()[k];
       if (k >= lag) {
-        ops.add(weights.get(k - lag));
+        list[at++] = weights[k - lag];
       }
       if (warmup + k < m) {
-        ops.add(forwards.get(warmup + k));
+        list[at++] = forwards[warmup + k];
       }
     }
-    ops.addAll(weights.subList(Math.max(0, m - lag), m));
-    return ops;
+    for (int k = Math.max(0, m - lag); k < m; k++) {
+      list[at++] = weights[k];
+    }
+    return list;
   }
 }

@@ -1,8 +1,6 @@
 package io.crossmesh.schedule;
 
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 
 /**
  * Makes a schedule while the engine runs it: each stage merges its sequences of forwards, backwards
@@ -13,7 +11,6 @@ import java.util.List;
 final class GreedyDispatcher implements Dispatcher {
   private final Engine engine;
   private final Tasks tasks;
-  private final Timing timing;
   private final Policy policy;
   private final int[] limits;
   private final Budget budget;
@@ -31,16 +28,15 @@ final class GreedyDispatcher implements Dispatcher {
    * @param order by kind and stage the operations in the order in which they run
    */
   GreedyDispatcher(
-      Engine engine, Timing timing, boolean split, Policy policy, Budget budget, int[][][] order) {
+      Engine engine, Tasks tasks, boolean split, Policy policy, Budget budget, int[][][] order) {
     this.engine = engine;
-    this.timing = timing;
-    this.tasks = new Tasks(timing.shape());
+    this.tasks = tasks;
     this.policy = policy;
     this.limits = policy.limits().stream().mapToInt(Integer::intValue).toArray();
     this.budget = budget;
     this.order = order;
     this.split = split;
-    int stages = timing.shape().stages();
+    int stages = tasks.shape().stages();
     this.at = new int[OpKind.COUNT][stages];
     this.live = new int[stages];
     this.held = new double[stages];
@@ -49,15 +45,14 @@ final class GreedyDispatcher implements Dispatcher {
   }
 
   /** The sequences of each kind and stage as the engine numbers them. */
-  static int[][][] order(PipelineShape shape) {
-    Tasks tasks = new Tasks(shape);
-    int n = shape.stages();
+  static int[][][] order(Tasks tasks) {
+    int n = tasks.shape().stages();
     int[][][] order = new int[OpKind.COUNT][n][];
     for (int stage = 0; stage < n; stage++) {
-      Sequences sequences = Sequences.of(shape, stage);
-      order[0][stage] = sequences.forwards().stream().mapToInt(tasks::of).toArray();
-      order[1][stage] = sequences.backwards().stream().mapToInt(tasks::of).toArray();
-      order[2][stage] = sequences.weights().stream().mapToInt(tasks::of).toArray();
+      Sequences sequences = Sequences.of(tasks, stage);
+      order[0][stage] = sequences.forwards();
+      order[1][stage] = sequences.backwards();
+      order[2][stage] = sequences.weights();
     }
     return order;
   }
@@ -125,7 +120,7 @@ final class GreedyDispatcher implements Dispatcher {
       return false;
     }
     long arrival = engine.arrival(waited);
-    long until = engine.now() + timing.op(tasks.kind(task), tasks.virtualStage(task), split);
+    long until = engine.now() + engine.ticks(task);
     return arrival > engine.now() && arrival < until;
   }
 
@@ -154,15 +149,12 @@ final class GreedyDispatcher implements Dispatcher {
   }
 
   /** The lists that were made. */
-  List<List<Op>> ops() {
-    List<List<Op>> ops = new ArrayList<>();
+  int[][] lists() {
+    int[][] lists = new int[live.length][];
     int per = done.length / live.length;
-    for (int stage = 0; stage < live.length; stage++) {
-      ops.add(
-          Arrays.stream(done, stage * per, stage * per + doneAt[stage])
-              .mapToObj(tasks::op)
-              .toList());
+    for (int stage = 0; stage < lists.length; stage++) {
+      lists[stage] = Arrays.copyOfRange(done, stage * per, stage * per + doneAt[stage]);
     }
-    return ops;
+    return lists;
   }
 }

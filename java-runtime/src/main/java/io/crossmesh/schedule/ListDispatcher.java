@@ -1,7 +1,5 @@
 package io.crossmesh.schedule;
 
-import java.util.List;
-
 /** A schedule's own lists, each operation as soon as its input is there. */
 final class ListDispatcher implements Dispatcher {
   private final Engine engine;
@@ -9,11 +7,10 @@ final class ListDispatcher implements Dispatcher {
   private final int[][] lists;
   private final int[] position;
 
-  ListDispatcher(Engine engine, Tasks tasks, List<List<Op>> ops) {
+  ListDispatcher(Engine engine, Tasks tasks, int[][] lists) {
     this.engine = engine;
     this.tasks = tasks;
-    this.lists =
-        ops.stream().map(list -> list.stream().mapToInt(tasks::of).toArray()).toArray(int[][]::new);
+    this.lists = lists;
     this.position = new int[lists.length];
   }
 

@@ -12,17 +12,23 @@ import java.util.List;
  */
 record Peaks(List<Integer> activations, List<Double> bytes) {
   static Peaks of(PipelineShape shape, boolean split, List<List<Op>> ops, MemoryUse use) {
-    Integer[] activations = new Integer[shape.stages()];
-    Double[] bytes = new Double[shape.stages()];
-    for (int stage = 0; stage < shape.stages(); stage++) {
+    Tasks tasks = new Tasks(shape);
+    return of(tasks, split, tasks.of(ops), use);
+  }
+
+  static Peaks of(Tasks tasks, boolean split, int[][] lists, MemoryUse use) {
+    boolean inference = tasks.shape().inference();
+    Integer[] activations = new Integer[lists.length];
+    Double[] bytes = new Double[lists.length];
+    for (int stage = 0; stage < lists.length; stage++) {
       int live = 0;
       int most = 0;
       double held = 0;
       double mostHeld = 0;
-      for (Op op : ops.get(stage)) {
-        double activation = use.activation(op.virtualStage());
-        double residual = use.residual(op.virtualStage());
-        switch (op.kind()) {
+      for (int task : lists[stage]) {
+        double activation = use.activation(tasks.virtualStage(task));
+        double residual = use.residual(tasks.virtualStage(task));
+        switch (tasks.kind(task)) {
           case FORWARD -> {
             live++;
             held += activation;
@@ -38,7 +44,7 @@ record Peaks(List<Integer> activations, List<Double> bytes) {
         }
         most = Math.max(most, live);
         mostHeld = Math.max(mostHeld, held);
-        if (shape.inference()) {
+        if (inference) {
           live--;
           held -= activation;
         }

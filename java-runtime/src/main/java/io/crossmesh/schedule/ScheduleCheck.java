@@ -22,8 +22,10 @@ final class ScheduleCheck {
         return wrong;
       }
     }
-    return ends(shape, split, ops, Network.OVERLAPPED)
-        .or(() -> ends(shape, split, ops, Network.BLOCKING))
+    Tasks tasks = new Tasks(shape);
+    int[][] lists = tasks.of(ops);
+    return ends(tasks, split, lists, Network.OVERLAPPED)
+        .or(() -> ends(tasks, split, lists, Network.BLOCKING))
         .or(() -> peaks(family, shape, split, ops));
   }
 
@@ -65,10 +67,9 @@ final class ScheduleCheck {
     return Optional.empty();
   }
 
-  private static Optional<String> ends(
-      PipelineShape shape, boolean split, List<List<Op>> ops, Network network) {
-    Engine engine = new Engine(Timing.units(shape), split, network);
-    ListDispatcher lists = new ListDispatcher(engine, new Tasks(shape), ops);
+  private static Optional<String> ends(Tasks tasks, boolean split, int[][] ops, Network network) {
+    Engine engine = new Engine(tasks, Timing.units(tasks.shape()), split, network);
+    ListDispatcher lists = new ListDispatcher(engine, tasks, ops);
     return engine.run(lists)
         ? Optional.empty()
         : Optional.of(

@@ -27,7 +27,11 @@ final class ScheduleDigest {
     for (List<Op> ops : schedule.ops()) {
       StringBuilder line = new StringBuilder(ops.size() * 8);
       for (Op op : ops) {
-        line.append(line.isEmpty() ? "" : " ").append(op);
+        line.append(line.isEmpty() ? "" : " ");
+        line.append(op.kind().letter())
+            .append(op.microbatch())
+            .append('.')
+            .append(op.virtualStage());
       }
       update(sha, line.append('\n').toString());
     }

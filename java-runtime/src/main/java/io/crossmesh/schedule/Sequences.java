@@ -1,16 +1,15 @@
 package io.crossmesh.schedule;
 
-import java.util.ArrayList;
-import java.util.List;
-
 /**
  * The order in which a stage runs its forwards, its backwards and its weight gradients, each by
- * itself. With virtual stages micro-batches go in groups of as many as there are stages through
- * each part in turn (Megatron-LM's order), backwards from the last part to the first; schedules
- * differ in how they merge the three.
+ * itself, as numbers of {@link Tasks}. With virtual stages micro-batches go in groups of as many as
+ * there are stages through each part in turn (Megatron-LM's order), backwards from the last part to
+ * the first; schedules differ in how they merge the three.
  */
-record Sequences(List<Op> forwards, List<Op> backwards, List<Op> weights) {
-  static Sequences of(PipelineShape shape, int stage) {
+@SuppressWarnings("ArrayRecordComponent") // never compared, and read by loops over all operations
+record Sequences(int[] forwards, int[] backwards, int[] weights) {
+  static Sequences of(Tasks tasks, int stage) {
+    PipelineShape shape = tasks.shape();
     int n = shape.stages();
     int m = shape.microbatches();
     int v = shape.virtual();
@@ -20,15 +19,17 @@ record Sequences(List<Op> forwards, List<Op> backwards, List<Op> weights) {
               .formatted(n, n, m, (m + n - 1) / n * n));
     }
     int group = v > 1 ? n : m;
-    List<Op> forwards = new ArrayList<>(m * v);
-    List<Op> backwards = new ArrayList<>(m * v);
-    List<Op> weights = new ArrayList<>(m * v);
+    int[] forwards = new int[m * v];
+    int[] backwards = new int[m * v];
+    int[] weights = new int[m * v];
+    int at = 0;
     for (int first = 0; first < m; first += group) {
       for (int part = 0; part < v; part++) {
         for (int k = first; k < first + group; k++) {
-          forwards.add(new Op(OpKind.FORWARD, k, part * n + stage));
-          backwards.add(new Op(OpKind.BACKWARD, k, (v - 1 - part) * n + stage));
-          weights.add(new Op(OpKind.WEIGHT, k, (v - 1 - part) * n + stage));
+          forwards[at] = tasks.of(OpKind.FORWARD, part * n + stage, k);
+          backwards[at] = tasks.of(OpKind.BACKWARD, (v - 1 - part) * n + stage, k);
+          weights[at] = tasks.of(OpKind.WEIGHT, (v - 1 - part) * n + stage, k);
+          at++;
         }
       }
     }

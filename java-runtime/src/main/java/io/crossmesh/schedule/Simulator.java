@@ -24,8 +24,9 @@ public final class Simulator {
           "%s runs weight gradients apart and no time for them is stated; state weight, and backward as the gradient of the inputs alone."
               .formatted(schedule.family().id()));
     }
-    Engine engine = new Engine(timing, schedule.split(), network);
-    ListDispatcher lists = new ListDispatcher(engine, new Tasks(shape), schedule.ops());
+    Tasks tasks = new Tasks(shape);
+    Engine engine = new Engine(tasks, timing, schedule.split(), network);
+    ListDispatcher lists = new ListDispatcher(engine, tasks, tasks.of(schedule.ops()));
     if (!engine.run(lists)) {
       throw new IllegalStateException("a checked schedule does not end: " + lists.stuck());
     }
