@@ -33,11 +33,14 @@ demo: venv
 
 test: test-java test-python
 
+# Files of tests that run at a time, each whole in one process: what its tests share is started once.
+TEST_JOBS ?= 2
+
 test-java: venv
-	$(MVN) -q verify -Ducx.library.path="$(UCX_LIBRARY_PATH)"
+	$(MVN) -q verify -Dtest.forks=$(TEST_JOBS) -Ducx.library.path="$(UCX_LIBRARY_PATH)"
 
 test-python: venv
-	cd python-client && CROSSMESH_WHEEL=$(abspath $(WHEEL)) ../$(BIN)/python -m pytest
+	cd python-client && CROSSMESH_WHEEL=$(abspath $(WHEEL)) ../$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 lint: venv
 	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q spotless:check

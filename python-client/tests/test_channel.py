@@ -3,6 +3,7 @@
 import concurrent.futures
 import gc
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 import crossmesh as cm
 from crossmesh._agent import Agent
 from crossmesh._arena import Arena
+from crossmesh._session import JOIN_SECONDS_MAX
 from fake_control import FakeControl
 from waiting import until
 
@@ -343,6 +345,9 @@ def test_an_agent_that_dies_fails_everything(agent, layout, control):
         tx.send(tiles()[0]).result(10)
     with pytest.raises(cm.AgentUnavailable, match="SIGKILL"):
         agent.sender("d", SPEC, layout)
+    before = time.monotonic()
+    agent.close()
+    assert time.monotonic() - before < JOIN_SECONDS_MAX / 2
 
 
 def test_memory_goes_back_when_the_last_view_is_collected(agent, layout, control):

@@ -281,18 +281,20 @@ def test_a_process_that_fails_tells_the_others_why(cluster):
 
 
 def test_a_process_that_hangs_ends_the_others_within_the_timeout(cluster):
-    release = threading.Event()
+    ended = threading.Semaphore(0)
 
     def work(trainer):
         trainer.step()
         if trainer.process == 1:
-            release.wait(30)
+            # Until both others have ended: what closes its channels tells them something else.
+            assert ended.acquire(timeout=30)
+            assert ended.acquire(timeout=30)
             return
         start = time.monotonic()
         try:
             trainer.step()
         finally:
-            release.set()
+            ended.release()
             assert time.monotonic() - start < 10
 
     told = together(cluster, [timed(3)] * 3, work, timeout=2)

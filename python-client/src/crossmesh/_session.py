@@ -240,6 +240,7 @@ class Session:
         if self._copier is not None:
             self._copier.shutdown(wait=False)
         if threading.current_thread() is not self._pump:
+            self._wake()
             self._pump.join(JOIN_SECONDS_MAX)
         self._on_end()
 
