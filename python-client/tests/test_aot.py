@@ -78,6 +78,12 @@ def test_switched_off(home, monkeypatch):
     assert not _jvm.make_class_cache()
 
 
+def test_agent_with_options_of_its_own_starts_without_it(home):
+    options = {"JDK_JAVA_OPTIONS": "-Xmn64m"}  # with these and the cache, a JVM fails
+    with cm.LocalCluster(["a"], arena="16MiB", env=options) as cluster:
+        assert str(cache()) not in Path(f"/proc/{cluster.pid('a')}/maps").read_text()
+
+
 @pytest.mark.parametrize("content", [b"not a cache" * 1000, "half"], ids=["other", "torn"])
 def test_bad_cache_is_passed_over_in_silence(home, tmp_path, monkeypatch, content):
     whole = cache().read_bytes()

@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SWITCH = "CROSSMESH_AOT"
+OPTIONS = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 CACHES_MAX = 4
 FREE_BYTES_MIN = 512 << 20  # a cache takes 40 MiB, and as much again while it is made
 RETRY_SECONDS = 24 * 3600.0
@@ -46,12 +47,18 @@ umask 077
 """
 
 
-def cache_path(java: Path, flags: Sequence[str], jar: Path) -> Path | None:
+def cache_path(java: Path, flags: Sequence[str], jar: Path, env: Mapping[str, str] | None = None) -> Path | None:
     """Where the cache for a JVM with these flags and this jar lies, whether or not it is there.
 
-    **Returns:** `None` if it is switched off, or if there is no directory that is this user's alone.
+    **Arguments:**
+
+    - `env`: the JVM's environment, if it is not ours.
+
+    **Returns:** `None` if it is switched off, if the environment has options for JVMs (with some, as `-Xmn`, a JVM
+        does not pass over a cache made without them but fails), or if there is no directory that is this user's alone.
     """
-    if os.environ.get(SWITCH, "on").lower() in ("off", "0", "false", "no"):
+    environ = os.environ if env is None else env
+    if environ.get(SWITCH, "on").lower() in ("off", "0", "false", "no") or any(environ.get(name) for name in OPTIONS):
         return None
     try:
         directory = _directory()

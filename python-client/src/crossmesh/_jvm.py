@@ -78,7 +78,7 @@ class Jvm:
         self._info: dict[str, Any] | None = None
         self._closing = threading.Lock()
         jar = find_jar()
-        self._cache = cache_path(Path(java[0]), JVM_FLAGS, jar)
+        self._cache = cache_path(Path(java[0]), JVM_FLAGS, jar, {**os.environ, **(env or {})})
         argv = [*java, *cache_flags(self._cache), f"-Djava.io.tmpdir={self._directory}", "-jar", str(jar), *command]
         argv += ["--info-file", str(self.info_path), "--exit-with-stdin"]
         try:
