@@ -4,6 +4,7 @@ import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.HostPort;
 import io.crossmesh.flight.PeerAddress;
+import io.crossmesh.flight.Quotas;
 import io.crossmesh.flight.TlsFiles;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,6 +28,7 @@ import java.util.regex.Pattern;
  * @param peers agents to ask for their addresses at the start; more come by {@code join}
  * @param token opens the Flight door of every agent of the cluster
  * @param tls certificates of the Flight door; without them it is not encrypted
+ * @param quotas how much of the Flight door one client may take at a time
  * @param exitWithStdin whether the end of standard input ends the agent
  */
 public record AgentConfig(
@@ -42,6 +44,7 @@ public record AgentConfig(
     List<PeerAddress> peers,
     Token token,
     Optional<TlsFiles> tls,
+    Quotas quotas,
     boolean exitWithStdin) {
 
   /** The least arena that makes sense: one small channel. */

@@ -102,6 +102,8 @@ final class AgentOptions {
 
   @Mixin private TlsOptions tls = new TlsOptions();
 
+  @Mixin private QuotaOptions quotas = new QuotaOptions();
+
   @Option(
       names = "--exit-with-stdin",
       description = "End when standard input ends, as it does when the starter dies.")
@@ -138,6 +140,7 @@ final class AgentOptions {
         peers,
         token(environment),
         certificates,
+        quotas.freeze(),
         exitWithStdin);
   }
 

@@ -80,7 +80,20 @@ final class AgentProcess implements AutoCloseable {
                             () -> metrics.refused(Refused.CERTIFICATE),
                             () -> metrics.refused(Refused.HANDSHAKE)))
                 .orElseGet(DoorSecurity::plain));
-    Engine engine = parts.push(Engines.start(config, epoch, arena, directory.path(), security));
+    Engine engine =
+        parts.push(
+            Engines.start(
+                config,
+                epoch,
+                arena,
+                directory.path(),
+                security,
+                () -> metrics.refused(Refused.UCX)));
+    metrics.transport(
+        engine.transport().name(),
+        engine.transport() instanceof AgentInfo.TransportInfo.Available there
+            ? there.version()
+            : "");
     ChannelOpener channels =
         (request, participant) -> metrics.open(engine::open, request, participant);
     Peers peers =
@@ -103,6 +116,8 @@ final class AgentProcess implements AutoCloseable {
                     security,
                     config.token()::matches,
                     () -> metrics.refused(Refused.TOKEN),
+                    config.quotas(),
+                    () -> metrics.refused(Refused.QUOTA),
                     () -> hello(config, info.get()),
                     () -> status(engine, metrics),
                     engine.bulk()),

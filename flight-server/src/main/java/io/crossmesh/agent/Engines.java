@@ -3,6 +3,7 @@ package io.crossmesh.agent;
 import io.crossmesh.flight.DoorSecurity;
 import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.memory.Arena;
+import io.crossmesh.transfer.ucx.ClusterSecret;
 import io.crossmesh.transfer.ucx.UcxLibrary;
 import io.crossmesh.transfer.ucx.UcxOptions;
 import io.crossmesh.transfer.ucx.UcxTransport;
@@ -25,9 +26,15 @@ final class Engines {
    *
    * @param directory of this agent alone
    * @param security how connections to the doors of other agents are protected
+   * @param refused told of each stranger at a transport with a port of its own
    */
   static Engine start(
-      AgentConfig config, long epoch, Arena arena, Path directory, DoorSecurity security) {
+      AgentConfig config,
+      long epoch,
+      Arena arena,
+      Path directory,
+      DoorSecurity security,
+      Runnable refused) {
     return switch (config.transport()) {
       case NONE ->
           new Engine.Missing(
@@ -54,7 +61,11 @@ final class Engines {
                     directory,
                     "ucx",
                     version.toString(),
-                    bell -> new UcxTransport(UcxOptions.bind(config.bind()), bell));
+                    bell ->
+                        new UcxTransport(
+                            UcxOptions.bind(
+                                config.bind(), ClusterSecret.of(config.token().reveal()), refused),
+                            bell));
             case UcxLibrary.Unavailable(String reason) -> {
               String remedies = reason + WITHOUT_UCX;
               LOG.warn("no transfers: {}", remedies);

@@ -11,7 +11,6 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.Optional;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
@@ -58,6 +57,8 @@ public final class FlightDoor implements AutoCloseable {
    * @param security how connections are protected
    * @param token whether a presented token is right
    * @param refused told of each call without the right token
+   * @param quotas what one client may take at a time
+   * @param overQuota told of each call that is over its client's quota
    * @param hello who this agent is
    * @param status its state in numbers
    * @param bulk the transport whose calls come to this door, too
@@ -69,6 +70,8 @@ public final class FlightDoor implements AutoCloseable {
       DoorSecurity security,
       Predicate<String> token,
       Runnable refused,
+      Quotas quotas,
+      Runnable overQuota,
       Supplier<Hello> hello,
       Supplier<ObjectNode> status,
       Optional<BulkTransport> bulk) {}
@@ -79,15 +82,15 @@ public final class FlightDoor implements AutoCloseable {
     TensorStore store = new TensorStore(settings.host());
     Catalog catalog = new Catalog(store, peers);
     Reshards reshards = new Reshards(settings.host(), store, catalog, peers, arena, channels);
-    ExecutorService calls =
-        Executors.newThreadPerTaskExecutor(Thread.ofVirtual().name("flight-", 0).factory());
+    ExecutorService calls = new CallThreads();
+    ClientQuotas quotas = new ClientQuotas(settings.quotas(), settings.overQuota());
     OwnLocation own = new OwnLocation();
     TensorProducer producer =
         new TensorProducer(
             allocator,
             catalog,
-            new SliceReader(settings.host(), store, peers),
-            new PutReader(settings.host(), store, arena),
+            new SliceReader(settings.host(), store, peers, quotas),
+            new PutReader(settings.host(), store, arena, quotas),
             new Actions(settings.hello(), settings.status(), store, catalog, reshards),
             host ->
                 host.equals(settings.host())
@@ -104,7 +107,8 @@ public final class FlightDoor implements AutoCloseable {
             .executor(calls)
             .transportHint(
                 SERVER_BUILDER,
-                (Consumer<NettyServerBuilder>) builder -> furnish(builder, settings, bearer))
+                (Consumer<NettyServerBuilder>)
+                    builder -> furnish(builder.intercept(quotas), settings, bearer))
             .build();
     try {
       server.start();

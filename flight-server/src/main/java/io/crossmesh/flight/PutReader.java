@@ -17,11 +17,13 @@ final class PutReader {
   private final String host;
   private final TensorStore store;
   private final Arena arena;
+  private final ClientQuotas quotas;
 
-  PutReader(String host, TensorStore store, Arena arena) {
+  PutReader(String host, TensorStore store, Arena arena, ClientQuotas quotas) {
     this.host = host;
     this.store = store;
     this.arena = arena;
+    this.quotas = quotas;
   }
 
   /**
@@ -30,32 +32,56 @@ final class PutReader {
    * @return bytes of the tile
    */
   long put(FlightStream stream) {
-    JsonValue descriptor = descriptor(stream.getDescriptor());
-    TensorMeta meta = TensorMeta.read(descriptor);
-    int device = (int) descriptor.get("device").integer(0, Integer.MAX_VALUE);
-    checkDevice(meta, device);
-    store.check(meta);
-    Box box = meta.tile(device);
-    long bytes = meta.bytes(box);
-    Slot slot = arena.allocate(bytes, "tensor '%s' put by Flight".formatted(meta.name()));
+    Tile tile = tile(stream.getDescriptor());
+    try (ClientQuotas.Lease _ = quotas.take(tile.bytes())) {
+      store.put(tile.meta(), List.of(stored(tile, stream)));
+    }
+    return tile.bytes();
+  }
+
+  private StoredTile stored(Tile tile, FlightStream stream) {
+    Slot slot =
+        arena.allocate(tile.bytes(), "tensor '%s' put by Flight".formatted(tile.meta().name()));
     boolean filled = false;
     try {
-      fill(stream, meta, device, box, slot.segment());
+      fill(stream, tile, slot.segment());
       filled = true;
     } finally {
       if (!filled) {
         slot.close();
       }
     }
-    store.put(meta, List.of(new StoredTile(box, slot.segment(), slot::close)));
-    return bytes;
+    return new StoredTile(tile.box(), slot.segment(), slot::close);
   }
 
-  private static JsonValue descriptor(FlightDescriptor descriptor) {
+  /** A tile that is announced: the part of a tensor that one device of this host holds. */
+  record Tile(TensorMeta meta, int device) {
+    Box box() {
+      return meta.tile(device);
+    }
+
+    long bytes() {
+      return meta.bytes(box());
+    }
+
+    RuntimeException wrongSize(String came) {
+      return Json.bad(
+          "device %d of %s holds the tile %s of %d bytes, but %s came"
+              .formatted(device, meta.describe(), box(), bytes(), came));
+    }
+  }
+
+  /** Reads what tile is to come, and refuses one that cannot be put here. */
+  Tile tile(FlightDescriptor descriptor) {
     if (!descriptor.isCommand()) {
       throw Json.bad("the descriptor of a tile is a command with a JSON document, not a path");
     }
-    return Requests.read("descriptor", descriptor.getCommand());
+    JsonValue json = Requests.read("descriptor", descriptor.getCommand());
+    TensorMeta meta = TensorMeta.read(json);
+    int device = (int) json.get("device").integer(0, Integer.MAX_VALUE);
+    checkDevice(meta, device);
+    store.check(meta);
+    return new Tile(meta, device);
   }
 
   private void checkDevice(TensorMeta meta, int device) {
@@ -72,31 +98,24 @@ final class PutReader {
     }
   }
 
-  private static void fill(
-      FlightStream stream, TensorMeta meta, int device, Box box, MemorySegment out) {
+  private static void fill(FlightStream stream, Tile tile, MemorySegment out) {
     Schema schema = stream.getSchema();
     if (schema.getFields().size() != 1) {
       throw Json.bad("a tile comes as one column, not as %d".formatted(schema.getFields().size()));
     }
-    Columns.check(schema.getFields().getFirst().getType(), meta.spec().dtype());
+    Columns.check(schema.getFields().getFirst().getType(), tile.meta().spec().dtype());
     long at = 0;
     while (stream.next()) {
       FieldVector column = stream.getRoot().getVector(0);
       long bytes = Columns.bytes(column);
       if (bytes > out.byteSize() - at) {
-        throw wrongSize(meta, device, box, "more than " + out.byteSize());
+        throw tile.wrongSize("more than " + out.byteSize());
       }
       Columns.read(column, out, at);
       at += bytes;
     }
     if (at != out.byteSize()) {
-      throw wrongSize(meta, device, box, String.valueOf(at));
+      throw tile.wrongSize(String.valueOf(at));
     }
-  }
-
-  private static RuntimeException wrongSize(TensorMeta meta, int device, Box box, String bytes) {
-    return Json.bad(
-        "device %d of %s holds the tile %s of %d bytes, but %s came"
-            .formatted(device, meta.describe(), box, meta.bytes(box), bytes));
   }
 }

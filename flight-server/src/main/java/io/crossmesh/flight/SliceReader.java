@@ -22,11 +22,13 @@ final class SliceReader {
   private final String host;
   private final TensorStore store;
   private final Peers peers;
+  private final ClientQuotas quotas;
 
-  SliceReader(String host, TensorStore store, Peers peers) {
+  SliceReader(String host, TensorStore store, Peers peers, ClientQuotas quotas) {
     this.host = host;
     this.store = store;
     this.peers = peers;
+    this.quotas = quotas;
   }
 
   /** Takes the packed bytes of bands, in order; the segment is valid during the call only. */
@@ -47,10 +49,11 @@ final class SliceReader {
    */
   void read(TensorMeta meta, Box box, boolean local, Sink sink) {
     List<Piece> pieces = new ArrayList<>();
-    try (Arena buffers = Arena.ofConfined()) {
+    int element = meta.spec().dtype().bytes();
+    long bandBytes = Math.max(element, Math.min(BAND_BYTES_MAX, meta.bytes(box)));
+    try (ClientQuotas.Lease _ = quotas.take(2 * bandBytes);
+        Arena buffers = Arena.ofConfined()) {
       collect(meta, box, local, pieces);
-      int element = meta.spec().dtype().bytes();
-      long bandBytes = Math.max(element, Math.min(BAND_BYTES_MAX, meta.bytes(box)));
       MemorySegment out = buffers.allocate(bandBytes, ALIGNMENT);
       MemorySegment scratch = buffers.allocate(bandBytes, ALIGNMENT);
       for (Box band : Bands.of(box, element, BAND_BYTES_MAX)) {

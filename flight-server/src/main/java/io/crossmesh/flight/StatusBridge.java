@@ -38,11 +38,14 @@ final class StatusBridge {
   }
 
   static CallStatus toStatus(Code code, String message) {
+    return withCode(statusOf(code), code, message);
+  }
+
+  /** A status that tells more than that of its code. */
+  static CallStatus withCode(CallStatus status, Code code, String message) {
     ErrorFlightMetadata metadata = new ErrorFlightMetadata();
     metadata.insert(METADATA_KEY, code.pythonName());
-    return statusOf(code)
-        .withDescription(code.pythonName() + SEPARATOR + message)
-        .withMetadata(metadata);
+    return status.withDescription(code.pythonName() + SEPARATOR + message).withMetadata(metadata);
   }
 
   /** The failure that a status of another agent, or of the way to it, stands for. */

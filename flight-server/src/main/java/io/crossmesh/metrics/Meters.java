@@ -2,6 +2,7 @@ package io.crossmesh.metrics;
 
 import io.crossmesh.transfer.EngineStatus;
 import io.micrometer.core.instrument.FunctionCounter;
+import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.binder.jvm.JvmGcMetrics;
 import io.micrometer.core.instrument.binder.jvm.JvmMemoryMetrics;
 import io.micrometer.core.instrument.binder.jvm.JvmThreadMetrics;
@@ -35,8 +36,17 @@ final class Meters implements AutoCloseable {
 
   private void refused(String lacks, LongAdder count) {
     FunctionCounter.builder("crossmesh.door.refused", count, LongAdder::sum)
-        .description("Calls and connections turned away at the Flight door, by what was wrong.")
+        .description("Calls and connections turned away at the doors, by what was wrong.")
         .tag("wrong", lacks)
+        .register(registry);
+  }
+
+  /** A series that is always 1 and says by its labels what the agent moves bytes by. */
+  void transport(String name, String version) {
+    Gauge.builder("crossmesh.transport", () -> 1)
+        .description("Always 1; the labels say by what the agent moves bytes.")
+        .tag("transport", name)
+        .tag("version", version)
         .register(registry);
   }
 

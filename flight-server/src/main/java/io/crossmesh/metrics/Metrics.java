@@ -26,7 +26,10 @@ public final class Metrics implements AutoCloseable {
   private final String host;
   private final LongSupplier clock;
   private final Map<Refused, LongAdder> refused = new EnumMap<>(Refused.class);
+  private Transport transport = new Transport("none", "");
   private @Nullable Meters meters;
+
+  private record Transport(String name, String version) {}
 
   /**
    * @param host the agent's name
@@ -38,6 +41,11 @@ public final class Metrics implements AutoCloseable {
     for (Refused wrong : Refused.values()) {
       refused.put(wrong, new LongAdder());
     }
+  }
+
+  /** By what the agent moves bytes; said once, before anything is measured. */
+  public synchronized void transport(String name, String version) {
+    transport = new Transport(name, version);
   }
 
   /** Makes the meters, so that nobody has to wait for them later. */
@@ -53,7 +61,7 @@ public final class Metrics implements AutoCloseable {
     return meters().transfers().open(engine, request, participant);
   }
 
-  /** Somebody was turned away at the Flight door. */
+  /** Somebody was turned away at a door. */
   public void refused(Refused wrong) {
     count(wrong).increment();
   }
@@ -84,6 +92,7 @@ public final class Metrics implements AutoCloseable {
     Meters present = meters;
     if (present == null) {
       present = new Meters(host, clock, refused);
+      present.transport(transport.name, transport.version);
       meters = present;
     }
     return present;

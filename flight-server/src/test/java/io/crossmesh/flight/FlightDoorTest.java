@@ -53,6 +53,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class FlightDoorTest {
   private static final String TOKEN = "the-token-of-this-test";
   private static final Duration LIMIT = Duration.ofSeconds(30);
+  private static final Quotas QUOTAS = new Quotas(4, 4 << 20);
 
   @TempDir Path directory;
 
@@ -65,6 +66,7 @@ class FlightDoorTest {
     private final Peers peers;
     private final FlightDoor door;
     private final AtomicInteger refused = new AtomicInteger();
+    private final AtomicInteger overQuota = new AtomicInteger();
     private final PeerClient client;
     private final FlightClient raw;
 
@@ -81,6 +83,8 @@ class FlightDoorTest {
                   DoorSecurity.plain(),
                   TOKEN::equals,
                   refused::incrementAndGet,
+                  QUOTAS,
+                  overQuota::incrementAndGet,
                   () -> new Hello(name, 1 + name.hashCode(), Optional.empty(), "/none"),
                   Json::object,
                   Optional.empty()),
@@ -261,6 +265,59 @@ class FlightDoorTest {
             CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AGENT_UNAVAILABLE))
         .hasMessageContaining("no engine here");
     status(FlightStatusCode.NOT_FOUND, () -> b.raw.getInfo(path("x"), credentials(TOKEN)));
+  }
+
+  @Test
+  void aClientOverItsQuotaOfBytesIsToldSoAndMayAskAgain() {
+    TensorMeta meta = meta("large", List.of(1200L, 1000L), "float32", "R R");
+    byte[] tile = new byte[Math.toIntExact(meta.spec().bytes())];
+    FlightClient.ClientStreamListener unfinished = begin(meta);
+    assertThatThrownBy(() -> put(a, meta, 1, tile))
+        .isInstanceOfSatisfying(
+            FlightRuntimeException.class,
+            e -> assertThat(e.status().code()).isEqualTo(FlightStatusCode.RESOURCE_EXHAUSTED))
+        .hasMessageContaining("wait for some and ask again");
+    assertThat(a.overQuota).hasValue(1);
+    unfinished.completed();
+    assertThatThrownBy(unfinished::getResult).hasMessageContaining("but 0 came");
+    put(a, meta, 1, tile);
+    assertThat(a.overQuota).hasValue(1);
+  }
+
+  @Test
+  void aClientOverItsQuotaOfCallsIsToldSoAndMayAskAgain() {
+    TensorMeta meta = meta("small", List.of(4L, 4L), "int32", "R R");
+    List<FlightClient.ClientStreamListener> unfinished = new ArrayList<>();
+    for (int call = 0; call < QUOTAS.calls(); call++) {
+      unfinished.add(begin(meta));
+    }
+    assertThatThrownBy(() -> a.client.action(Actions.HEALTH, Requests.versioned(), LIMIT))
+        .isInstanceOfSatisfying(
+            CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AGENT_UNAVAILABLE))
+        .hasMessageContaining("4 calls")
+        .hasMessageContaining("ask again");
+    unfinished.forEach(FlightClient.ClientStreamListener::completed);
+    unfinished.forEach(each -> assertThatThrownBy(each::getResult).hasMessageContaining("0 came"));
+    a.client.action(Actions.HEALTH, Requests.versioned(), LIMIT);
+    assertThat(a.overQuota).hasValue(1);
+  }
+
+  /** A tile whose bytes do not come; the agent has read its descriptor when this returns. */
+  private FlightClient.ClientStreamListener begin(TensorMeta meta) {
+    long held = a.arena.used();
+    byte[] command = Requests.write(meta.write().put("device", 0));
+    Schema schema =
+        new Schema(List.of(Field.notNullable("data", new ArrowType.FixedSizeBinary(1))));
+    try (VectorSchemaRoot root = VectorSchemaRoot.create(schema, allocator)) {
+      FlightClient.ClientStreamListener upload =
+          a.raw.startPut(
+              FlightDescriptor.command(command), root, new AsyncPutListener(), credentials(TOKEN));
+      long limit = System.nanoTime() + LIMIT.toNanos();
+      while (a.arena.used() == held && System.nanoTime() < limit) {
+        Thread.onSpinWait();
+      }
+      return upload;
+    }
   }
 
   @Test

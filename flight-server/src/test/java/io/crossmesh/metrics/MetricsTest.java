@@ -43,6 +43,14 @@ class MetricsTest {
   }
 
   @Test
+  void thePageNamesTheTransport() {
+    metrics.transport("ucx", "1.18.1");
+
+    assertThat(metrics.page(Optional::empty).get())
+        .contains("crossmesh_transport{host=\"a\",transport=\"ucx\",version=\"1.18.1\"} 1.0");
+  }
+
+  @Test
   void everyPageIsANewReading() {
     var page = metrics.page(() -> Optional.of(reading));
     assertThat(page.get()).contains("peer=\"b\"} 4096.0");

@@ -81,13 +81,28 @@ final class Acceptor implements UcpListenerConnectionHandler {
   @Override
   public void onConnectionRequest(UcpConnectionRequest request) {
     try {
-      if (stopped) {
+      endUnproven();
+      if (stopped || unproven() >= Door.UNPROVEN_MAX) {
         request.reject();
       } else {
         incoming.add(new Incoming(request));
       }
     } catch (RuntimeException e) {
       log.debug("a connection was not accepted: {}", e.getMessage());
+    }
+  }
+
+  private long unproven() {
+    return incoming.stream().filter(peer -> !receiver.knows(peer.endpointId)).count();
+  }
+
+  /** Ends connections that had their time to prove themselves; looked at when another comes. */
+  private void endUnproven() {
+    long now = System.nanoTime();
+    for (Incoming peer : List.copyOf(incoming)) {
+      if (now - peer.sinceNanos > Door.PROOF_NANOS_MAX && !receiver.knows(peer.endpointId)) {
+        ucx.deferred.later(() -> peer.end("it did not prove itself within its time"));
+      }
     }
   }
 
@@ -111,6 +126,7 @@ final class Acceptor implements UcpListenerConnectionHandler {
   private final class Incoming implements UcpEndpointErrorHandler, Ending {
     private final UcpEndpoint endpoint;
     private final long endpointId;
+    private final long sinceNanos = System.nanoTime();
     private List<Inbound> inbounds = List.of();
     private String reason = "";
     private long deadlineNanos;

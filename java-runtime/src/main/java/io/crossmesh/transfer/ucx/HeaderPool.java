@@ -49,6 +49,11 @@ final class HeaderPool {
     free.push(framed);
   }
 
+  /** Writes another number of a link into a framed header. */
+  static void label(MemorySegment framed, long link) {
+    framed.set(LONG, WireHeader.BYTES, link);
+  }
+
   static long link(MemorySegment framed) {
     return framed.get(LONG, WireHeader.BYTES);
   }

@@ -8,14 +8,14 @@ final class Inbound {
   /** The number that its messages carry. */
   final long link;
 
-  /** The endpoint by which its hello came; 0 before. */
-  long endpointId;
+  /** The endpoint by which its hello came. */
+  final long endpointId;
 
   /** Its endpoint is closed: what still comes is dropped. */
   boolean ended;
 
-  /** The position of the message that is due. */
-  long due;
+  /** The position of the message that is due; its hello was the first. */
+  long due = 1;
 
   /** Payloads on their way by rendezvous. */
   int landing;
@@ -26,7 +26,8 @@ final class Inbound {
   /** A goodbye that waits until every payload before it has landed. */
   @Nullable Arrival goodbye;
 
-  Inbound(long link) {
+  Inbound(long link, long endpointId) {
     this.link = link;
+    this.endpointId = endpointId;
   }
 }

@@ -21,8 +21,8 @@ import org.openucx.jucx.ucp.UcpEndpointParams;
  * Receiver} restores their order. A message that fails leaves a gap there that nothing fills, so
  * the first failure ends the link.
  *
- * <p>It begins with a hello of its own, and what is sent meanwhile waits here: UCX 1.13 refuses
- * small messages while it connects.
+ * <p>It begins with a hello of its own, and both ends prove themselves ({@link Door}). What is sent
+ * meanwhile waits here: UCX 1.13 refuses small messages while it connects.
  *
  * <p>It ends in one of two ways. When UCX reports an error it is lost: told once, closed by force.
  * When it is given up it says goodbye, which the peer answers when everything before it has landed
@@ -44,6 +44,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   private final int peer;
   private final int eagerBytesMax;
   private final UcxWorker ucx;
+  private final Door door;
   private final Handler handler;
   private final Counters counters;
   private final UcpEndpoint endpoint;
@@ -51,8 +52,13 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   /** Sends that have not ended, in the order in which they were asked for. */
   private final Set<SendOperation> inFlight = new LinkedHashSet<>();
 
-  /** Tells this link's messages from those of any other link of any process. */
+  /** Tells this link from any other of any process, until it is let in. */
   private final long id = ThreadLocalRandom.current().nextLong();
+
+  private final byte[] nonce;
+
+  /** What its messages carry once it is let in. */
+  private long label;
 
   private long nextSequence;
   private boolean connected;
@@ -66,8 +72,11 @@ final class Link implements UcpEndpointErrorHandler, Ending {
       InetSocketAddress address,
       int eagerBytesMax,
       UcxWorker ucx,
+      Door door,
       Handler handler,
       Counters counters) {
+    this.door = door;
+    this.nonce = door.nonce();
     this.eagerBytesMax = eagerBytesMax;
     this.peer = peer;
     this.ucx = ucx;
@@ -79,8 +88,33 @@ final class Link implements UcpEndpointErrorHandler, Ending {
                 .setPeerErrorHandlingMode()
                 .setErrorHandler(this)
                 .setSocketAddress(address));
-    operation(Receiver.HELLO, ucx.empty, ucx.empty, false, new Hello())
+    MemorySegment hello = Door.blank();
+    Door.put(hello, 0, nonce);
+    operation(Receiver.HELLO, hello, ucx.empty, false, new Heard())
         .post(endpoint, RENDEZVOUS | UcpConstants.UCP_AM_SEND_FLAG_REPLY);
+    door.expect(id, this);
+  }
+
+  /** The peer answers the hello: it has proved itself, or is none. */
+  void answered(byte[] theirs, byte[] proof) {
+    var meeting = new ClusterSecret.Meeting(id, nonce, theirs);
+    if (state == State.GONE) {
+      return;
+    }
+    if (!ClusterSecret.same(door.secret().ofCalled(meeting), proof)) {
+      door.refuse();
+      ucx.deferred.later(
+          () -> lost("it does not know this cluster's token; start all agents with the same one"));
+      return;
+    }
+    label = door.secret().label(meeting);
+    MemorySegment header = Door.blank();
+    Door.put(header, 0, door.secret().ofCaller(meeting));
+    SendOperation send =
+        new SendOperation(
+            this, Receiver.PROOF, ucx.headers.frame(header, id, 0), ucx.empty, false, new Proof());
+    inFlight.add(send);
+    ucx.deferred.later(() -> send.post(endpoint, RENDEZVOUS));
   }
 
   UcxWorker worker() {
@@ -94,8 +128,13 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   void send(MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     SendOperation send = operation(Receiver.MESSAGE, header, payload, bulk, done);
     if (connected) {
-      send.post(endpoint, flags(send));
+      post(send);
     }
+  }
+
+  private void post(SendOperation send) {
+    send.label(label);
+    send.post(endpoint, flags(send));
   }
 
   private SendOperation operation(
@@ -146,9 +185,9 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     state = State.LEAVING;
     deadlineNanos = System.nanoTime() + GOODBYE_NANOS;
     ucx.endings.add(this);
-    SendOperation goodbye = operation(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Goodbye());
+    SendOperation goodbye = operation(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Heard());
     if (connected) {
-      goodbye.post(endpoint, RENDEZVOUS);
+      post(goodbye);
     }
   }
 
@@ -182,6 +221,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
       return;
     }
     state = State.GONE;
+    door.unexpect(id);
     closeReason = reason;
     deadlineNanos = System.nanoTime() + GRACE_NANOS;
     if (flush) {
@@ -194,13 +234,13 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     }
   }
 
-  /** The connection is up: what waited for it goes out in its order. */
-  private final class Hello implements SendDone {
+  /** The peer has the proof: what waited for that goes out in its order. */
+  private final class Proof implements SendDone {
     @Override
     public void sent() {
       connected = true;
       if (state != State.GONE) {
-        List.copyOf(inFlight).forEach(send -> send.post(endpoint, flags(send)));
+        List.copyOf(inFlight).forEach(Link.this::post);
       }
     }
 
@@ -211,7 +251,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   }
 
   /** Tells a flush, which would wait for the peer, from a peer that is known not to answer. */
-  private final class Goodbye implements SendDone {
+  private final class Heard implements SendDone {
     @Override
     public void sent() {}
 

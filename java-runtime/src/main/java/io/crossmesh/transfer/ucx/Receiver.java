@@ -26,13 +26,20 @@ final class Receiver {
   /** Active message of the engine. */
   static final int MESSAGE = 0;
 
-  /** Active message of a new {@link Link}; taking it says that the connection is up. */
+  /** Active message of a new {@link Link}. */
   static final int HELLO = 1;
 
   /** Active message of a {@link Link} that is given up; taking it says that all has landed. */
   static final int GOODBYE = 2;
 
+  /** Active message of the one who was called by a {@link Link}. */
+  static final int ANSWER = 3;
+
+  /** Active message of a {@link Link} that was answered; taking it says that it is let in. */
+  static final int PROOF = 4;
+
   private final UcxWorker ucx;
+  private final Door door;
   private final Handler handler;
   private final Counters counters;
   private final Map<Long, Inbound> inbounds = new HashMap<>();
@@ -46,10 +53,16 @@ final class Receiver {
   private final UcpAmRecvCallback onGoodbye =
       (header, bytes, data, replyTo) -> onReceive(GOODBYE, header, bytes, data, null);
 
+  private final UcpAmRecvCallback onAnswer =
+      (header, bytes, data, replyTo) -> onReceive(ANSWER, header, bytes, data, null);
+  private final UcpAmRecvCallback onProof =
+      (header, bytes, data, replyTo) -> onReceive(PROOF, header, bytes, data, null);
+
   private boolean stopped;
 
-  Receiver(UcxWorker ucx, Handler handler, Counters counters) {
+  Receiver(UcxWorker ucx, Door door, Handler handler, Counters counters) {
     this.ucx = ucx;
+    this.door = door;
     this.handler = handler;
     this.counters = counters;
   }
@@ -58,6 +71,8 @@ final class Receiver {
     ucx.worker.setAmRecvHandler(MESSAGE, onMessage, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
     ucx.worker.setAmRecvHandler(HELLO, onHello, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
     ucx.worker.setAmRecvHandler(GOODBYE, onGoodbye, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker.setAmRecvHandler(ANSWER, onAnswer, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker.setAmRecvHandler(PROOF, onProof, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
   }
 
   /** From now on messages are dropped; goodbyes are still answered. */
@@ -67,10 +82,16 @@ final class Receiver {
 
   /** Marks the links that came by an endpoint as ended, and names them. */
   List<Inbound> endInbounds(long endpointId) {
+    door.ended(endpointId);
     List<Inbound> ended =
         inbounds.values().stream().filter(inbound -> inbound.endpointId == endpointId).toList();
     ended.forEach(inbound -> inbound.ended = true);
     return ended;
+  }
+
+  /** Whether an endpoint's link was let in and has not ended. */
+  boolean knows(long endpointId) {
+    return inbounds.values().stream().anyMatch(inbound -> inbound.endpointId == endpointId);
   }
 
   /** Ends what UCX has not ended though the endpoint is closed. */
@@ -87,7 +108,7 @@ final class Receiver {
     if (inbound.landing > 0) {
       return false;
     }
-    inbounds.remove(inbound.link);
+    leave(inbound);
     inbound.early.values().forEach(this::release);
     inbound.early.clear();
     answerGoodbye(inbound);
@@ -114,9 +135,15 @@ final class Receiver {
     }
     try {
       MemorySegment framed = MemorySegment.ofAddress(headerAddress).reinterpret(headerBytes);
-      Inbound inbound = inbounds.computeIfAbsent(HeaderPool.link(framed), Inbound::new);
-      if (replyTo != null) {
-        inbound.endpointId = replyTo.getNativeId();
+      long link = HeaderPool.link(framed);
+      if (message != MESSAGE && message != GOODBYE) {
+        meet(message, link, framed, replyTo);
+        return UcsConstants.STATUS.UCS_OK;
+      }
+      Inbound inbound = inbounds.get(link);
+      if (inbound == null) {
+        door.stranger(link);
+        return UcsConstants.STATUS.UCS_OK;
       }
       long sequence = HeaderPool.sequence(framed);
       boolean kept = !inbound.ended && order(inbound, sequence, Arrival.of(message, framed, data));
@@ -124,6 +151,26 @@ final class Receiver {
     } catch (Throwable e) {
       ucx.deferred.caught(e);
       return UcsConstants.STATUS.UCS_OK;
+    }
+  }
+
+  /** What comes of a connection before it is let in. */
+  private void meet(int message, long link, MemorySegment framed, @Nullable UcpEndpoint replyTo) {
+    switch (message) {
+      case HELLO -> {
+        if (replyTo == null || stopped) {
+          door.refuse();
+        } else {
+          door.greet(link, framed, replyTo);
+        }
+      }
+      case ANSWER -> door.answered(link, framed);
+      default -> {
+        Door.Admitted admitted = door.admit(link, framed);
+        if (admitted != null) {
+          inbounds.put(admitted.label(), new Inbound(admitted.label(), admitted.endpointId()));
+        }
+      }
     }
   }
 
@@ -156,14 +203,8 @@ final class Receiver {
   }
 
   private Fate deliver(Inbound inbound, Arrival arrival) {
-    switch (arrival.message()) {
-      case HELLO -> {
-        return Fate.DROPPED;
-      }
-      case GOODBYE -> {
-        return depart(inbound, arrival);
-      }
-      default -> {}
+    if (arrival.message() == GOODBYE) {
+      return depart(inbound, arrival);
     }
     try {
       return stopped ? Fate.DROPPED : land(inbound, arrival);
@@ -178,7 +219,7 @@ final class Receiver {
       inbound.goodbye = arrival;
       return Fate.KEPT;
     }
-    inbounds.remove(inbound.link);
+    leave(inbound);
     return Fate.DROPPED;
   }
 
@@ -234,11 +275,16 @@ final class Receiver {
     }
   }
 
+  private void leave(Inbound inbound) {
+    inbounds.remove(inbound.link);
+    door.forget(inbound.link);
+  }
+
   private void answerGoodbye(Inbound inbound) {
     Arrival goodbye = inbound.goodbye;
     inbound.goodbye = null;
     if (goodbye != null) {
-      inbounds.remove(inbound.link);
+      leave(inbound);
       release(goodbye);
     }
   }

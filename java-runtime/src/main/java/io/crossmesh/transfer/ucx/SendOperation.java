@@ -60,6 +60,11 @@ final class SendOperation extends UcxCallback implements Runnable {
     }
   }
 
+  /** Has it carry another number of its link. */
+  void label(long link) {
+    HeaderPool.label(header, link);
+  }
+
   int message() {
     return message;
   }

@@ -33,7 +33,8 @@ public final class UcxTransport implements Transport {
   private boolean closed;
 
   /** What exists from start to close. */
-  private record Session(UcxWorker ucx, Handler handler, Receiver receiver, Acceptor acceptor) {}
+  private record Session(
+      UcxWorker ucx, Door door, Handler handler, Receiver receiver, Acceptor acceptor) {}
 
   /** A transport that wakes by its own means only. */
   public UcxTransport(UcxOptions options) {
@@ -61,8 +62,9 @@ public final class UcxTransport implements Transport {
       throw new IllegalStateException("a transport starts once");
     }
     UcxWorker ucx = UcxWorker.open(bell);
-    Receiver receiver = new Receiver(ucx, handler, counters);
-    Session started = new Session(ucx, handler, receiver, new Acceptor(ucx, receiver));
+    Door door = new Door(ucx, options);
+    Receiver receiver = new Receiver(ucx, door, handler, counters);
+    Session started = new Session(ucx, door, handler, receiver, new Acceptor(ucx, receiver));
     try {
       started.receiver().start();
       address = started.acceptor().listen(options.bindHost());
@@ -103,6 +105,7 @@ public final class UcxTransport implements Transport {
               Acceptor.parse(peerAddress),
               options.eagerBytesMax(),
               present.ucx(),
+              present.door(),
               present.handler(),
               counters));
     } catch (RuntimeException e) {

@@ -20,6 +20,8 @@ import io.crossmesh.transfer.Side;
 import io.crossmesh.transfer.SystemClock;
 import io.crossmesh.transfer.TensorSide;
 import io.crossmesh.transfer.TransferEngine;
+import io.crossmesh.transfer.Transport;
+import io.crossmesh.transfer.contract.FlippingTransport;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
@@ -38,6 +40,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(60)
 class EngineOverUcxIT {
   private static final int SIDE = 1024;
+  private static final int STEPS = 20;
 
   @TempDir Path directory;
 
@@ -45,15 +48,19 @@ class EngineOverUcxIT {
     private final String host;
     private final long epoch;
     private final Arena arena;
-    private final UcxTransport transport;
+    private final Transport transport;
     private final TransferEngine engine;
     private final OwnerThread thread;
 
     Agent(String host, long epoch) {
+      this(host, epoch, new UcxTransport(TestCluster.bind("127.0.0.1")));
+    }
+
+    Agent(String host, long epoch, Transport transport) {
       this.host = host;
       this.epoch = epoch;
       arena = Arena.create(directory.resolve(host), 64 << 20);
-      transport = new UcxTransport(UcxOptions.bind("127.0.0.1"));
+      this.transport = transport;
       engine =
           new TransferEngine(
               host,
@@ -168,40 +175,61 @@ class EngineOverUcxIT {
 
   @Test
   void reshardsBetweenAgentsStepAfterStep() throws Exception {
-    Mesh src = Mesh.ofHosts(List.of(2), List.of("a"));
-    Mesh dst = Mesh.ofHosts(List.of(2), List.of("b"));
     try (Agent a = new Agent("a", 11);
         Agent b = new Agent("b", 22)) {
-      List<PeerSpec> all = List.of(a.spec(), b.spec());
-      a.engine.setPeers(all);
-      b.engine.setPeers(all);
-      Inbox sender = new Inbox();
-      Inbox receiver = new Inbox();
-      ChannelHandle tx = a.engine.open(open(Side.SRC, src, "S0 R"), sender);
-      ChannelHandle rx = b.engine.open(open(Side.DST, dst, "R S0"), receiver);
-      assertThat(sender.next().what()).isEqualTo("open");
-      assertThat(receiver.next().what()).isEqualTo("open");
-      for (long step = 0; step < 20; step++) {
-        int set = (int) (step % 2);
-        each(sender.info(), sender.info().stagingSets().get(set), a.arena.segment(), step, true);
-        rx.recv(step);
-        tx.send(step, set);
-        Event event = receiver.next();
-        assertThat(event.what()).startsWith("received");
-        each(receiver.info(), event.value(), b.arena.segment(), step, false);
-        rx.release(Long.parseLong(event.what().substring("received ".length())));
-        assertThat(List.of(sender.next().what(), sender.next().what()))
-            .containsExactly("sent", "delivered");
-      }
-      EngineStatus status = a.engine.status().get(10, TimeUnit.SECONDS);
-      assertThat(status.channels().getFirst().bulkBytesSent())
-          .isEqualTo(sender.info().plan().bytesSent().getOrDefault("a", 0L) * 20);
-      assertThat(status.traffic().bulkBytesSent())
-          .isEqualTo(status.channels().getFirst().bulkBytesSent());
-      tx.close();
-      rx.close();
-      assertThat(sender.next().what()).isEqualTo("closed");
-      assertThat(receiver.next().what()).isEqualTo("closed");
+      assertThat(steps(a, b)).isZero();
     }
+  }
+
+  @Test
+  void bitsThatFlipOnTheWayAreFoundAndSentAgain() throws Exception {
+    Transport flipping =
+        new FlippingTransport(new UcxTransport(TestCluster.bind("127.0.0.1")), 0.2, 1);
+    try (Agent a = new Agent("a", 11);
+        Agent b = new Agent("b", 22, flipping)) {
+      assertThat(steps(a, b)).isPositive();
+    }
+  }
+
+  /** Steps from a to b whose every byte is looked at; answers the chunks that came damaged. */
+  private static long steps(Agent a, Agent b) throws Exception {
+    Mesh src = Mesh.ofHosts(List.of(2), List.of("a"));
+    Mesh dst = Mesh.ofHosts(List.of(2), List.of("b"));
+    List<PeerSpec> all = List.of(a.spec(), b.spec());
+    a.engine.setPeers(all);
+    b.engine.setPeers(all);
+    Inbox sender = new Inbox();
+    Inbox receiver = new Inbox();
+    ChannelHandle tx = a.engine.open(open(Side.SRC, src, "S0 R"), sender);
+    ChannelHandle rx = b.engine.open(open(Side.DST, dst, "R S0"), receiver);
+    assertThat(sender.next().what()).isEqualTo("open");
+    assertThat(receiver.next().what()).isEqualTo("open");
+    for (long step = 0; step < STEPS; step++) {
+      int set = (int) (step % 2);
+      each(sender.info(), sender.info().stagingSets().get(set), a.arena.segment(), step, true);
+      rx.recv(step);
+      tx.send(step, set);
+      Event event = receiver.next();
+      assertThat(event.what()).startsWith("received");
+      each(receiver.info(), event.value(), b.arena.segment(), step, false);
+      rx.release(Long.parseLong(event.what().substring("received ".length())));
+      assertThat(List.of(sender.next().what(), sender.next().what()))
+          .containsExactlyInAnyOrder("sent", "delivered");
+    }
+    long damaged = b.engine.status().get(10, TimeUnit.SECONDS).damagedChunks();
+    EngineStatus status = a.engine.status().get(10, TimeUnit.SECONDS);
+    long planned = sender.info().plan().bytesSent().getOrDefault("a", 0L) * STEPS;
+    assertThat(status.traffic().bulkBytesSent())
+        .isEqualTo(status.channels().getFirst().bulkBytesSent());
+    if (damaged == 0) {
+      assertThat(status.traffic().bulkBytesSent()).isEqualTo(planned);
+    } else {
+      assertThat(status.traffic().bulkBytesSent()).isGreaterThan(planned);
+    }
+    tx.close();
+    rx.close();
+    assertThat(sender.next().what()).isEqualTo("closed");
+    assertThat(receiver.next().what()).isEqualTo("closed");
+    return damaged;
   }
 }

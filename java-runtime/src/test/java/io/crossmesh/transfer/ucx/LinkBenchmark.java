@@ -120,8 +120,7 @@ final class LinkBenchmark {
 
   /** An arena with one transfer in it and a transport, progressed by whoever calls. */
   private static final class Node implements Handler, AutoCloseable {
-    final UcxTransport transport =
-        new UcxTransport(new UcxOptions("127.0.0.1", UcxOptions.EAGER_BYTES_MAX));
+    final UcxTransport transport = new UcxTransport(TestCluster.bind("127.0.0.1"));
     private final Arena arena;
     private final Slot slot;
     private final MemorySegment header;

@@ -17,7 +17,7 @@ final class PeerMain {
     BufferedReader commands =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     OwnerNode node =
-        new OwnerNode(Long.parseLong(args[0]), new UcxTransport(UcxOptions.bind("127.0.0.1")));
+        new OwnerNode(Long.parseLong(args[0]), new UcxTransport(TestCluster.bind("127.0.0.1")));
     say("address " + node.transport.address());
     String line = commands.readLine();
     while (line != null && !line.equals("close")) {

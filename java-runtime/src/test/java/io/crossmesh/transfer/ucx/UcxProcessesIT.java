@@ -31,7 +31,7 @@ final class UcxProcessesIT {
 
   @Test
   void processesExchangeMessagesAndEndWithoutErrors() throws Exception {
-    try (OwnerNode a = new OwnerNode(1, new UcxTransport(UcxOptions.bind("127.0.0.1")));
+    try (OwnerNode a = new OwnerNode(1, new UcxTransport(TestCluster.bind("127.0.0.1")));
         PeerProcess b = peer(2)) {
       a.connect(20, b.expect("node address "));
       b.tell("connect 10 " + a.transport.address());
@@ -54,7 +54,7 @@ final class UcxProcessesIT {
 
   @Test
   void aKilledPeerIsNoticedAtOnceWhileTheOthersGoOn() throws Exception {
-    try (OwnerNode a = new OwnerNode(1, new UcxTransport(UcxOptions.bind("127.0.0.1")));
+    try (OwnerNode a = new OwnerNode(1, new UcxTransport(TestCluster.bind("127.0.0.1")));
         PeerProcess b = peer(2);
         PeerProcess c = peer(3)) {
       a.connect(20, b.expect("node address "));
@@ -86,7 +86,7 @@ final class UcxProcessesIT {
 
   @Test
   void aRestartedPeerIsReachedUnderANewNumber() throws Exception {
-    try (OwnerNode a = new OwnerNode(1, new UcxTransport(UcxOptions.bind("127.0.0.1")))) {
+    try (OwnerNode a = new OwnerNode(1, new UcxTransport(TestCluster.bind("127.0.0.1")))) {
       for (int life = 0; life < 3; life++) {
         int peer = 20 + life;
         try (PeerProcess b = peer(2 + life)) {
@@ -107,7 +107,7 @@ final class UcxProcessesIT {
   @Test
   void aPeerThatHangsDelaysAGoodbyeOnlyForItsLimit() throws Exception {
     try (PeerProcess b = peer(2);
-        OwnerNode a = new OwnerNode(1, new UcxTransport(UcxOptions.bind("127.0.0.1")))) {
+        OwnerNode a = new OwnerNode(1, new UcxTransport(TestCluster.bind("127.0.0.1")))) {
       a.connect(20, b.expect("node address "));
       assertThat(a.send(20, 1, 8, 1, false).result.get(20, TimeUnit.SECONDS)).isZero();
       b.signal("STOP");

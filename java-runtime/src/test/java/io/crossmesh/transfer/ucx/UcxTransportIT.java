@@ -18,13 +18,13 @@ final class UcxTransportIT extends TransportContract {
 
   @Override
   protected Transport make() {
-    return new UcxTransport(UcxOptions.bind("127.0.0.1"));
+    return new UcxTransport(TestCluster.bind("127.0.0.1"));
   }
 
   @Test
   void anAddressThatItCannotHaveIsNamed() {
     for (String host : List.of("0.0.0.0", "203.0.113.7", "no.such.host.invalid")) {
-      UcxTransport homeless = new UcxTransport(UcxOptions.bind(host));
+      UcxTransport homeless = new UcxTransport(TestCluster.bind(host));
       assertThatThrownBy(() -> homeless.start(new Quiet())).hasMessageContaining(host);
       homeless.close();
     }
