@@ -24,6 +24,7 @@ def test_doctor_says_what_is_missing(monkeypatch):
 def test_doctor_moves_a_tensor_and_asks_peers():
     alone = {found.name: found for found in examine()}
     assert all(found.good for found in alone.values()), alone
+    assert "MiB by ucx in" in alone["transfer"].text
     assert "every byte right" in alone["transfer"].text
     with cm.LocalCluster(hosts=["a", "b"], arena="32MiB") as cluster:
         door = cluster.env("b")
@@ -32,7 +33,7 @@ def test_doctor_moves_a_tensor_and_asks_peers():
         wrong = {found.name: found for found in ask([f"c={address}", f"b={address}"], "not-the-token-of-anything")}
         other = {found.name: found for found in ask([f"c={address}", "127.0.0.1:1"], token)}
     assert all(found.good for found in well.values()), well
-    assert "transport at" in well[f"peer b={address}"].text
+    assert "moves bytes by ucx at" in well[f"peer b={address}"].text
     assert {"clock of b", "bandwidth to b"} <= well.keys()
     assert wrong[f"peer b={address}"].good is False
     assert "CROSSMESH_TOKEN" in wrong[f"peer b={address}"].text

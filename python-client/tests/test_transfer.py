@@ -10,6 +10,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import crossmesh as cm
 import trainers
+from crossmesh._cluster import _verify
+from crossmesh._spec import resolve
 from tensors import layouts, rows, same, shape, values
 from waiting import until
 
@@ -249,3 +251,20 @@ def test_unknown_hosts_are_refused(cluster):
         cm.LocalCluster(["a", "a"])
     with pytest.raises(cm.LayoutError, match="carrier-pigeon"):
         cm.LocalCluster(["a"], transport="carrier-pigeon")
+
+
+def test_verified_tiles_are_those_that_were_sent(cluster):
+    src, dst = layouts(PAPER[0])
+    x = values((64, 16, 4), "float32")
+    x[3, 2, 1] = np.nan
+    tiles = cluster.reshard(x, src, dst, verify=True)
+    assert all(same(tiles[device], x[place]) for device, place in dst.shards(x.shape).items())
+
+
+def test_a_tile_of_other_bytes_is_named_with_its_host():
+    layout = cm.Sharding(cm.Mesh((2,), hosts=["h0", "h1"]), "S0")
+    ((leaf,), _) = resolve({"w": cm.TensorSpec((4,), "float32")}, layout, "destination")
+    sent = np.arange(4, dtype=np.float32)
+    _verify(leaf, sent, {0: sent[:2], 1: sent[2:]})
+    with pytest.raises(cm.CrossmeshError, match=r"device 1 of .*w.*host 'h1'"):
+        _verify(leaf, sent, {0: sent[:2], 1: np.nextafter(sent[2:], 9)})

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
+
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
 from ._control import Gateway
-from ._errors import AgentUnavailable, AuthError, LayoutError
+from ._errors import AgentUnavailable, AuthError, CrossmeshError, LayoutError
 from ._jvm import Jvm, make_class_cache
 from ._receiver import Receiver
 from ._sender import Sender
@@ -53,6 +55,7 @@ class LocalCluster:
         for this cluster and thrown away with it (needs the extra `tls`). Tensors between agents are encrypted with
         `transport="flight"` only: UCX is not.
     - `checksums`: whether chunks are checked where they land, and sent again if they are damaged.
+    - `agent_options`: more of the agents' command line, as `["--flight-calls", "64"]`.
 
     **Raises:**
 
@@ -77,6 +80,7 @@ class LocalCluster:
         env: dict[str, str] | None = None,
         tls: bool = False,
         checksums: bool = False,
+        agent_options: Sequence[str] = (),
     ) -> None:
         names = tuple(hosts)
         if isinstance(hosts, str) or not names or len(set(names)) != len(names):
@@ -102,6 +106,7 @@ class LocalCluster:
         options = ["--transport", transport, "--arena", str(arena)]
         options += ["--arena-dir", arena_dir] if arena_dir else []
         options += ["--checksums"] if checksums else []
+        options += agent_options
         try:
             self._start(options, {"CROSSMESH_TOKEN": self._token} | (env or {}))
         except BaseException:
@@ -145,6 +150,7 @@ class LocalCluster:
         order: str = "optimal",
         topology: Topology | None = None,
         timeout: float = TIMEOUT_SECONDS,
+        verify: bool = False,
     ) -> Any:
         """Move whole tensors from one layout to another, through the agents.
 
@@ -154,10 +160,12 @@ class LocalCluster:
         - `src`, `dst`: layouts, as in `cm.plan`.
         - `strategy`, `order`, `topology`: as in `cm.plan`.
         - `timeout`: seconds.
+        - `verify`: whether every tile that arrived is compared with `x`, byte by byte, whatever way it came.
 
         **Returns:** for each tensor `{device index in dst: ndarray}`, in the tree of `x`.
 
-        **Raises:** `LayoutError`, and whatever ends the transfer.
+        **Raises:** `LayoutError`, and whatever ends the transfer; `CrossmeshError` that names tensor and host if a tile
+        is not what was sent.
 
         !!! Example
 
@@ -194,6 +202,9 @@ class LocalCluster:
         for tree in arrived:
             for tiles, more in zip(merged, treedef.flatten_up_to(tree), strict=True):
                 tiles.update(more)
+        if verify:
+            for leaf, whole, tiles in zip(destinations, treedef.flatten_up_to(x), merged, strict=True):
+                _verify(leaf, np.asarray(whole), tiles)
         return treedef.unflatten([dict(sorted(tiles.items())) for tiles in merged])
 
     def pid(self, host: str) -> int:
@@ -297,6 +308,18 @@ def _authority() -> Authority:
 def _hosts(leaves: Sequence[Leaf]) -> list[str]:
     sharding: Sharding = leaves[0].sharding
     return list(sharding.mesh.hosts)
+
+
+def _verify(leaf: Leaf, whole: Any, tiles: dict[int, Any]) -> None:
+    """Compare tiles with the tensor that was sent, as bytes: a NaN is itself."""
+    for device, place in leaf.sharding.shards(leaf.shape).items():
+        sent = np.ascontiguousarray(whole[place])
+        if sent.tobytes() != np.ascontiguousarray(tiles[device]).tobytes():
+            host = leaf.sharding.mesh.devices[device][0]
+            raise CrossmeshError(
+                f"The tile of device {device} of {leaf.label} arrived on host {host!r} with other bytes than were "
+                "sent. Its memory or the way to it damages data: test both, and start agents with --checksums."
+            )
 
 
 def _wire(status: dict[str, Any]) -> Wire:

@@ -142,13 +142,15 @@ def _moved() -> str:
     target = Sharding(Mesh((2,), hosts=["b"]), "R S0")
     tensor = np.arange(TRIED_ELEMENTS, dtype=np.int32).reshape(256, -1)
     with LocalCluster(hosts=["a", "b"], arena="16MiB") as cluster:
+        transport = cluster.status()["a"]["transport"]
         started = time.perf_counter()
         tiles = cluster.reshard(tensor, source, target)
         seconds = time.perf_counter() - started
     for index, place in target.shards(tensor.shape).items():
         if not np.array_equal(tiles[index], tensor[place]):
             raise CrossmeshError(f"Tile {index} came out wrong. Please report it with the output of this command.")
-    return f"two agents of this host moved {tensor.nbytes >> 20} MiB in {seconds * 1e3:.0f} ms, every byte right"
+    moved = f"{tensor.nbytes >> 20} MiB by {transport} in {seconds * 1e3:.0f} ms"
+    return f"two agents of this host moved {moved}, every byte right"
 
 
 def _peer(text: str, token: str) -> Iterator[Finding]:
@@ -168,7 +170,8 @@ def _peer(text: str, token: str) -> Iterator[Finding]:
     if transport is None:
         yield Finding(label, False, f"{name!r} answers, but has no transport. Run crossmesh doctor on its host")
     else:
-        yield Finding(label, True, f"{name!r} answers in {round_trip * 1e3:.1f} ms, transport at {transport}")
+        moves = f"moves bytes by {hello['transport']} at {transport}"
+        yield Finding(label, True, f"{name!r} answers in {round_trip * 1e3:.1f} ms, {moves}")
     clock = f"{abs(skew) * 1e3:.0f} ms {'ahead of' if skew > 0 else 'behind'} this host's"
     if abs(skew) > CLOCK_SKEW_MAX_SECONDS:
         yield Finding(f"clock of {name}", None, f"{clock}. Transfers do not care, traces and logs do: run NTP")
