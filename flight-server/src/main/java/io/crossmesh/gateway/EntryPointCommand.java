@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import py4j.Protocol;
+import py4j.Py4JException;
 import py4j.ReturnObject;
 import py4j.commands.AbstractCommand;
 
@@ -32,9 +33,20 @@ public final class EntryPointCommand extends AbstractCommand {
       throws IOException {
     String target = reader.readLine();
     String name = reader.readLine();
-    List<Object> arguments = getArguments(reader);
-    writer.write(answer(target, name, arguments));
+    if (target == null || name == null) {
+      throw new Py4JException("the command ended before the name of its method");
+    }
+    writer.write(answer(target, name, arguments(reader)));
     writer.flush();
+  }
+
+  /** Py4J's reader stumbles over what its own client never writes; that ends the connection. */
+  private List<Object> arguments(BufferedReader reader) throws IOException {
+    try {
+      return getArguments(reader);
+    } catch (RuntimeException e) {
+      throw new Py4JException("the arguments cannot be read: " + e, e);
+    }
   }
 
   private String answer(String target, String name, List<Object> arguments) {

@@ -21,6 +21,7 @@ public final class GatewayDoor implements AutoCloseable {
           RefusedCommand.Help.class,
           RefusedCommand.Views.class,
           RefusedCommand.Lists.class,
+          RefusedCommand.Memory.class,
           RefusedCommand.Reflection.class,
           RefusedCommand.Streams.class,
           RefusedCommand.Shutdown.class);

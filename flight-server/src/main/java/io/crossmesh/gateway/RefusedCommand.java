@@ -78,6 +78,13 @@ abstract sealed class RefusedCommand extends AbstractCommand {
     }
   }
 
+  /** Forgetting of objects, of which there are none to forget. */
+  public static final class Memory extends RefusedCommand {
+    public Memory() {
+      super("m");
+    }
+  }
+
   /** Reflection: classes and static members by name. */
   public static final class Reflection extends RefusedCommand {
     public Reflection() {

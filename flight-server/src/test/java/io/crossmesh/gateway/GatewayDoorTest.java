@@ -57,6 +57,7 @@ class GatewayDoorTest {
       "f\ng\nt\nidentity\ne\n",
       "d\nm\nt\ne\n",
       "j\ni\nrj\nsjava.io.*\ne\n",
+      "m\nd\nt\ne\n",
       "s\n",
     };
     for (String stranger : strangers) {

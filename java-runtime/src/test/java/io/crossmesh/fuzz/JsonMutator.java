@@ -1,4 +1,4 @@
-package io.crossmesh.plan;
+package io.crossmesh.fuzz;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -15,7 +15,7 @@ import java.util.Random;
  * Damages valid JSON documents, by a seed: mostly in their structure, so that the damage gets past
  * the parser, and else in their text.
  */
-final class Mutator {
+final class JsonMutator {
   private static final ObjectMapper MAPPER = new ObjectMapper();
   private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
   private static final int DEEP = 20_000;
@@ -94,7 +94,7 @@ final class Mutator {
 
   private final Random random;
 
-  Mutator(long seed) {
+  JsonMutator(long seed) {
     random = new Random(seed);
   }
 

@@ -1,0 +1,4 @@
+package io.crossmesh.fuzz;
+
+/** The targets of the runtime. */
+class RuntimeFuzzTest extends FuzzContract {}
