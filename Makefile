@@ -2,13 +2,17 @@
 #   make demo    the paper's cases through real agents, then a two-stage JAX training
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
 #   make soak    the simulated transfers of 100,000 seeds; or SEEDS=N, MINUTES=N, FROM=SEED; SEED=N runs one again
+#   make fuzz    damaged inputs for all that reads bytes of strangers; INPUTS=N (1,000,000), SEED=N
+#   make fuzz-guided  the same targets by Jazzer, guided by coverage; GUIDED_RUNS=N for each
+#   make load    64 channels and 200 Flight clients at one agent for a minute, then more clients than it lets in
+#   make soak-transfers  100,000 transfers over four agents, and what all processes hold meanwhile; TRANSFERS=N
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
 #   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles lab soak wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles fuzz fuzz-guided lab load soak soak-transfers wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -88,6 +92,32 @@ soak:
 	$(MVN) -q -pl java-runtime test-compile dependency:build-classpath -Dmdep.outputFile=target/classpath
 	$(TEST_JAVA) -XX:+UseSerialGC -cp "java-runtime/target/test-classes:java-runtime/target/classes:$$(cat java-runtime/target/classpath)" \
 	  io.crossmesh.transfer.soak.Seeds seeds=$(SEEDS) minutes=$(MINUTES) from=$(FROM) threads=$(THREADS) seed=$(SEED)
+
+# The targets of both modules; the heap is small, so that what is kept shows.
+FUZZ_BUILD = $(MVN) -q -pl flight-server -am test-compile dependency:build-classpath -Dmdep.outputFile=target/classpath
+FUZZ_JAVA = $(TEST_JAVA) -Xmx512m -XX:+UseSerialGC --add-opens=java.base/java.nio=ALL-UNNAMED \
+  -cp "flight-server/target/test-classes:flight-server/target/classes:java-runtime/target/test-classes:java-runtime/target/classes:$$(cat flight-server/target/classpath)"
+
+fuzz:
+	$(FUZZ_BUILD)
+	$(FUZZ_JAVA) io.crossmesh.fuzz.Fuzz inputs=$(INPUTS) seed=$(SEED)
+
+GUIDED_RUNS ?= 20000
+
+fuzz-guided:
+	$(FUZZ_BUILD) -Pguided
+	rm -rf flight-server/target/fuzz && mkdir -p flight-server/target/fuzz
+	set -e; for target in $$($(FUZZ_JAVA) io.crossmesh.fuzz.Guided flight-server/target/fuzz); do \
+	  $(FUZZ_JAVA) com.code_intelligence.jazzer.Jazzer --target_class=io.crossmesh.fuzz.Guided --target_args=$$target \
+	    --instrumentation_includes='io.crossmesh.**' --reproducer_path=flight-server/target -artifact_prefix=flight-server/target/ \
+	    -runs=$(GUIDED_RUNS) -timeout=20 flight-server/target/fuzz/$$target >flight-server/target/fuzz.log 2>&1 \
+	    || { tail -40 flight-server/target/fuzz.log; exit 1; }; grep GUIDED flight-server/target/fuzz.log; done
+
+load: venv
+	cd benchmarks && ../$(BIN)/python -m endurance.load
+
+soak-transfers: venv
+	cd benchmarks && ../$(BIN)/python -m endurance.transfers $(if $(TRANSFERS),--transfers $(TRANSFERS))
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots

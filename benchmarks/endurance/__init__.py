@@ -1,0 +1,1 @@
+"""What agents and trainers hold after many transfers, and under many clients."""
