@@ -182,7 +182,7 @@ def under_load(seconds: float, channels: int, clients: int) -> list[str]:
             load.start(lambda client=client: _calls(load, client))
         marks: dict[str, dict[str, figures.Figures]] = {}
         started = time.perf_counter()
-        for share in (1 / 4, 1 / 2, 1.0):
+        for share in (0.4, 0.7, 1.0):
             time.sleep(max(0.0, share * seconds - (time.perf_counter() - started)))
             port = cluster._infos["a"]["metrics"]["port"]
             marks[f"{share * seconds:.0f} s"] = {"agent a": figures.of_agent(cluster.pid("a"), port)}

@@ -18,6 +18,8 @@ def test_doctor_says_what_is_missing(monkeypatch):
     assert "planner" in result.output
     assert "fails" in result.output
     assert "Unset" in result.output
+    assert "--transport flight" in " ".join(result.output.split())
+    assert "MiB by flight in" in " ".join(result.output.split())
 
 
 @pytest.mark.timeout(120)

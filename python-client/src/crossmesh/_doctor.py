@@ -52,8 +52,8 @@ def examine() -> Iterator[Finding]:
     yield _devices()
     yield _shared_memory()
     yield _open_files()
-    if planner.good and find_ucx().available:
-        yield _found("transfer", _moved)
+    if planner.good:
+        yield _found("transfer", lambda: _moved("ucx" if find_ucx().available else "flight"))
 
 
 def ask(peers: Sequence[str], token: str) -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def _planned() -> str:
 def _ucx() -> Finding:
     ucx = find_ucx()
     if not ucx.available:
-        return Finding("ucx", False, ucx.reason)
+        return Finding("ucx", False, f"{ucx.reason}; or start all agents with --transport flight, which needs none")
     try:
         version = _ucx_version(ucx.library_path)
     except OSError as error:
@@ -136,12 +136,12 @@ def _open_files() -> Finding:
     return Finding("open files", True, text)
 
 
-def _moved() -> str:
+def _moved(transport: str) -> str:
     """Two agents, one tensor, every byte compared."""
     source = Sharding(Mesh((2,), hosts=["a"]), "S0 R")
     target = Sharding(Mesh((2,), hosts=["b"]), "R S0")
     tensor = np.arange(TRIED_ELEMENTS, dtype=np.int32).reshape(256, -1)
-    with LocalCluster(hosts=["a", "b"], arena="16MiB") as cluster:
+    with LocalCluster(hosts=["a", "b"], arena="16MiB", transport=transport) as cluster:
         transport = cluster.status()["a"]["transport"]
         started = time.perf_counter()
         tiles = cluster.reshard(tensor, source, target)

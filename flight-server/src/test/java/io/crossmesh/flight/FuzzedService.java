@@ -1,5 +1,7 @@
 package io.crossmesh.flight;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.fuzz.FuzzTarget;
@@ -44,6 +46,7 @@ final class FuzzedService implements AutoCloseable {
   private final Reshards reshards;
   private final TensorProducer service;
   private final long held;
+  private long ids;
   private final AtomicBoolean reached = new AtomicBoolean();
 
   FuzzedService(Path directory, TensorMeta meta) {
@@ -111,7 +114,7 @@ final class FuzzedService implements AutoCloseable {
       reached.set(false);
       service.doAction(
           null,
-          new Action(action, body),
+          new Action(action, own(body)),
           new StreamListener<Result>() {
             @Override
             public void onNext(Result result) {
@@ -130,6 +133,12 @@ final class FuzzedService implements AutoCloseable {
           });
       return done(failure.get()) || reached.get();
     };
+  }
+
+  /** Each reshard has an id of its own: those that have ended are remembered. */
+  private byte[] own(byte[] body) {
+    String id = "\"%d\"".formatted(ids++);
+    return new String(body, UTF_8).replace("\"one\"", id).getBytes(UTF_8);
   }
 
   private boolean done(Throwable failure) {

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.ServiceLoader;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -24,7 +25,7 @@ public final class Fuzz {
     long total = 0;
     Path directory = Files.createTempDirectory("crossmesh-fuzz");
     try {
-      for (Watch done : all(directory, inputs, seed)) {
+      for (Watch done : all(targets(directory, provider -> true), inputs, seed)) {
         total += done.inputs();
       }
     } finally {
@@ -34,13 +35,12 @@ public final class Fuzz {
   }
 
   /**
-   * Gives all targets damaged inputs, in equal shares, and prints a line for each.
+   * Gives targets damaged inputs, in equal shares, and prints a line for each.
    *
    * @return what each did
    */
-  static List<Watch> all(Path directory, long inputs, long seed) {
+  static List<Watch> all(List<FuzzTarget> targets, long inputs, long seed) {
     List<Watch> watches = new ArrayList<>();
-    List<FuzzTarget> targets = targets(directory);
     long share = (inputs + targets.size() - 1) / targets.size();
     for (FuzzTarget target : targets) {
       try (target) {
@@ -57,11 +57,13 @@ public final class Fuzz {
     return watches;
   }
 
-  /** The targets of all modules on the class path. */
-  static List<FuzzTarget> targets(Path directory) {
+  /** The targets of those on the class path who provide some. */
+  static List<FuzzTarget> targets(Path directory, Predicate<FuzzTargets> providers) {
     List<FuzzTarget> targets = new ArrayList<>();
     for (FuzzTargets some : ServiceLoader.load(FuzzTargets.class)) {
-      targets.addAll(some.open(directory));
+      if (providers.test(some)) {
+        targets.addAll(some.open(directory));
+      }
     }
     return targets;
   }

@@ -21,7 +21,7 @@ public final class Guided {
   public static void main(String[] args) throws IOException {
     Path corpus = Path.of(args[0]);
     Path directory = Files.createTempDirectory("crossmesh-fuzz");
-    for (FuzzTarget each : Fuzz.targets(directory)) {
+    for (FuzzTarget each : Fuzz.targets(directory, provider -> true)) {
       Path folder = Files.createDirectories(corpus.resolve(file(each)));
       List<byte[]> valid = each.valid();
       for (int i = 0; i < valid.size(); i++) {
@@ -44,7 +44,7 @@ public final class Guided {
   /** Makes the target of this process. */
   public static void fuzzerInitialize(String[] args) throws IOException {
     Path directory = Files.createTempDirectory("crossmesh-fuzz");
-    for (FuzzTarget each : Fuzz.targets(directory)) {
+    for (FuzzTarget each : Fuzz.targets(directory, provider -> true)) {
       if (file(each).equals(args[0])) {
         target = each;
       }

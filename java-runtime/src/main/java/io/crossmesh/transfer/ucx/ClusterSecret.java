@@ -36,7 +36,26 @@ public final class ClusterSecret {
   }
 
   /** A connection to be: its number and what both ends have drawn for it. */
-  record Meeting(long link, byte[] caller, byte[] called) {}
+  static final class Meeting {
+    private final long link;
+    private final byte[] caller;
+    private final byte[] called;
+
+    /**
+     * @param link its number
+     * @param caller the nonce of the end that calls; nobody changes it
+     * @param called the nonce of the end that was called; nobody changes it
+     */
+    Meeting(long link, byte[] caller, byte[] called) {
+      this.link = link;
+      this.caller = caller;
+      this.called = called;
+    }
+
+    byte[] called() {
+      return called;
+    }
+  }
 
   /** What the end that was called shows. */
   byte[] ofCalled(Meeting meeting) {

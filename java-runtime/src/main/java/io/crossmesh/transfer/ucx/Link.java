@@ -114,7 +114,13 @@ final class Link implements UcpEndpointErrorHandler, Ending {
         new SendOperation(
             this, Receiver.PROOF, ucx.headers.frame(header, id, 0), ucx.empty, false, new Proof());
     inFlight.add(send);
-    ucx.deferred.later(() -> send.post(endpoint, RENDEZVOUS));
+    ucx.deferred.later(
+        () -> {
+          // The link may have ended meanwhile, and its endpoint with it.
+          if (inFlight.contains(send) && state != State.GONE) {
+            send.post(endpoint, RENDEZVOUS);
+          }
+        });
   }
 
   UcxWorker worker() {
@@ -240,7 +246,8 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     public void sent() {
       connected = true;
       if (state != State.GONE) {
-        List.copyOf(inFlight).forEach(Link.this::post);
+        // The hello may not have ended yet, though it was answered.
+        List.copyOf(inFlight).stream().filter(SendOperation::waits).forEach(Link.this::post);
       }
     }
 

@@ -158,9 +158,9 @@ final class Receiver {
   private void meet(int message, long link, MemorySegment framed, @Nullable UcpEndpoint replyTo) {
     switch (message) {
       case HELLO -> {
-        if (replyTo == null || stopped) {
+        if (replyTo == null) {
           door.refuse();
-        } else {
+        } else if (!stopped) {
           door.greet(link, framed, replyTo);
         }
       }

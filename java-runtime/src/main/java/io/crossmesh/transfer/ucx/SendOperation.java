@@ -65,6 +65,11 @@ final class SendOperation extends UcxCallback implements Runnable {
     HeaderPool.label(header, link);
   }
 
+  /** Whether it is one that waits until its link is let in. */
+  boolean waits() {
+    return message == Receiver.MESSAGE || message == Receiver.GOODBYE;
+  }
+
   int message() {
     return message;
   }

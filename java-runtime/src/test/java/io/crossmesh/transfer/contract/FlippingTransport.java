@@ -42,6 +42,7 @@ public final class FlippingTransport implements Transport {
     transport.start(
         new Handler() {
           @Override
+          @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
           public Landing onMessage(MemorySegment header, long payloadBytes) {
             Landing landing = handler.onMessage(header, payloadBytes);
             return payloadBytes == 0 || landing == Landing.DISCARD || !landing.bulk()
