@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def test_transfers_come_right_and_every_process_has_figures():
-    marks = transfers.run(640)
+    marks = transfers.run(160)
     assert list(marks) == ["10%", "50%", "100%"]
     for processes in marks.values():
         assert len(processes) == 8
@@ -40,4 +40,4 @@ def test_channels_and_clients_get_through(capsys):
 
 
 def test_clients_over_their_quota_are_told_so_and_get_through(capsys):
-    assert load.over_quota(60) == [], capsys.readouterr().out
+    assert load.over_quota(40) == [], capsys.readouterr().out
