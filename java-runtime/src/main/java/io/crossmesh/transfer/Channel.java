@@ -217,7 +217,7 @@ final class Channel {
       node.drop();
       return Transport.Landing.DISCARD;
     }
-    return steps.chunk(header, peer);
+    return steps.chunks().chunk(header, peer);
   }
 
   /** Why a step is over before it is called, if it is. */

@@ -58,7 +58,7 @@ final class Roles implements AutoCloseable {
         new SinkSteps(
             node, channel, plan, memory.landing(), receivers, binding.hosts(Side.SRC), links);
     for (int previous = 0; previous < up.size(); previous++) {
-      steps.addUpstream(new Upstream(channel, steps, up.get(previous), memory.up(previous)));
+      steps.chunks().addUpstream(up.get(previous), memory.up(previous));
     }
     copier.into(steps);
     sink = steps;

@@ -123,7 +123,7 @@ final class SinkStep implements OutMove.Owner {
 
   @Override
   public void chunkFailed(String reason) {
-    sink.lost(this, granted(), reason);
+    sink.chunks().lost(this, granted(), reason);
   }
 
   private LandingSet granted() {

@@ -13,8 +13,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Sets are granted to the lowest known steps first. All hosts do so and all see steps in
  * ascending order, so the lowest step that is not over always has its sets everywhere, and hosts
  * cannot wait for each other's. A step is handed over when it has landed and was forwarded: from
- * then on the memory is the receiver's alone. A step is known by its number in every message; what
- * is of no granted step is thrown away.
+ * then on the memory is the receiver's alone.
  */
 final class SinkSteps {
   /** Most steps known; a source has no more in flight than it has staging sets. */
@@ -26,9 +25,7 @@ final class SinkSteps {
   private final SetPool pool;
   private final List<LocalParticipant> receivers;
   private final Starts starts;
-  private final List<Link> links;
-  private final Repairs repairs;
-  private final List<Upstream> upstream = new ArrayList<>();
+  private final SinkChunks chunks;
   private final TreeMap<Long, SinkStep> steps = new TreeMap<>();
   private final TreeSet<Long> waiting = new TreeSet<>();
   private final List<SinkStep> granted = new ArrayList<>();
@@ -49,13 +46,11 @@ final class SinkSteps {
     this.receivers = receivers;
     this.starts = new Starts(sources);
     pool.whenFree(this::grantNext);
-    this.links = links;
-    repairs = new Repairs(node, channel, plan);
+    this.chunks = new SinkChunks(node, channel, plan, pool, this, links);
   }
 
-  /** Adds the host with the next index in {@link HostPlan#upstream()}. */
-  void addUpstream(Upstream host) {
-    upstream.add(host);
+  SinkChunks chunks() {
+    return chunks;
   }
 
   int live() {
@@ -193,77 +188,10 @@ final class SinkSteps {
     return null;
   }
 
-  /** Answers where a chunk goes. */
-  Transport.Landing chunk(WireHeader header, Peer peer) {
-    SinkStep step = granted(header.step);
-    LandingSet set = step == null ? null : step.set();
-    HostMove move = plan.incoming(header.move);
-    if (step == null
-        || set == null
-        || move == null
-        || header.chunk >= move.chunks()
-        || header.length != move.chunkLength(header.chunk)
-        || !isWanted(header, peer, move, step.incoming(move))) {
-      node.drop();
-      return Transport.Landing.DISCARD;
-    }
-    return upstream.get(move.previous()).land(step, set, step.incoming(move), header);
-  }
-
-  /** Whether a chunk comes for the first time from the host before, or again as it was asked. */
-  private boolean isWanted(WireHeader header, Peer peer, HostMove move, InMove in) {
-    return repairs.expects(header, peer.host())
-        ? in.seeAgain(header.chunk)
-        : upstream.get(move.previous()).peer() == peer.index() && in.see(header.chunk);
-  }
-
-  /** A chunk of the network is there, but not as it was sent. */
-  void damaged(SinkStep step, LandingSet set, InMove in, int chunk) {
-    set.unpin();
-    if (step.over()) {
-      pool.retire(set);
-      return;
-    }
-    in.miss(chunk);
-    repairs.damaged(step.step(), in.move(), chunk);
-  }
-
-  /** A chunk of the network is there. */
-  void landed(SinkStep step, LandingSet set, InMove in, int chunk, long checksum) {
-    set.unpin();
-    if (step.over()) {
-      pool.retire(set);
-      return;
-    }
-    in.land(chunk, checksum);
-    repairs.landed(step.step(), in.move(), chunk);
-    OutMove forward = in.forward();
-    if (forward != null) {
-      links.get(in.move().next()).offer(forward);
-    }
-    if (in.whole()) {
-      for (OutMove branch : in.branches()) {
-        branch.landWhole();
-        links.get(branch.move().next()).offer(branch);
-      }
-    }
-    step.chunkLanded();
-    whole(step);
-  }
-
   /** A chunk was copied here from a staging set of this host. */
   void copied(SinkStep step) {
     step.chunkLanded();
     whole(step);
-  }
-
-  /** A chunk will not come, or could not be forwarded. */
-  void lost(SinkStep step, LandingSet set, String reason) {
-    set.unpin();
-    pool.retire(set);
-    if (!step.over()) {
-      channel.failStep(step.step(), channel.lostFailure(reason), true);
-    }
   }
 
   /** A forwarded chunk has left. */
@@ -274,7 +202,8 @@ final class SinkSteps {
     }
   }
 
-  private void whole(SinkStep step) {
+  /** Concludes the landing of a step if nothing is missing any more. */
+  void whole(SinkStep step) {
     // With nothing to land, that all sources have begun is all there is to wait for.
     boolean begun = plan.landingChunks() > 0 || step.started().cardinality() == starts.size();
     if (!step.over() && step.landed() && begun) {
@@ -326,7 +255,7 @@ final class SinkSteps {
 
   private void forget(SinkStep step) {
     step.end();
-    repairs.forget(step.step());
+    chunks.forget(step.step());
     steps.remove(step.step());
     waiting.remove(step.step());
     granted.remove(step);

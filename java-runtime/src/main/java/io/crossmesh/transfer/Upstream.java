@@ -15,13 +15,13 @@ import org.jspecify.annotations.Nullable;
  */
 final class Upstream {
   private final Channel channel;
-  private final SinkSteps sink;
+  private final SinkChunks sink;
   private final int peer;
   private final ArrayDeque<ChunkLanding> idle = new ArrayDeque<>();
   private final ArrayDeque<ChunkLanding> waiting = new ArrayDeque<>();
   private final ArrayDeque<Scratch> free;
 
-  Upstream(Channel channel, SinkSteps sink, int peer, List<Scratch> scratch) {
+  Upstream(Channel channel, SinkChunks sink, int peer, List<Scratch> scratch) {
     this.channel = channel;
     this.sink = sink;
     this.peer = peer;
