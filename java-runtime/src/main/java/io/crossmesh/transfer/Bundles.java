@@ -13,6 +13,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 
 /**
  * Moves of whole tiles that lie one after the other at both ends, and so can travel as if they were
@@ -51,11 +52,24 @@ final class Bundles {
 
   /** The bundles that leave a host or reach it. */
   Bundles(Plan plan, String host, Landings landings) {
+    this(plan, move -> ends(move).contains(host), landings);
+  }
+
+  /** All bundles. */
+  Bundles(Plan plan, Landings landings) {
+    this(plan, move -> true, landings);
+  }
+
+  private static List<String> ends(Move move) {
+    return List.of(move.route().getFirst(), move.route().getLast());
+  }
+
+  private Bundles(Plan plan, Predicate<Move> wanted, Landings landings) {
     this.plan = plan;
     this.landings = landings;
     this.head = new int[plan.moves().size()];
     this.bytes = new long[head.length];
-    Map<String, Origin> origins = origins(host);
+    Map<String, Origin> origins = origins(wanted);
     boolean[] alone = alone();
     for (int m = 0; m < head.length; m++) {
       Move move = plan.moves().get(m);
@@ -68,12 +82,11 @@ final class Bundles {
     }
   }
 
-  private Map<String, Origin> origins(String host) {
+  private Map<String, Origin> origins(Predicate<Move> wanted) {
     Map<String, Origin> origins = new HashMap<>();
     for (Move move : plan.moves()) {
-      String first = move.route().getFirst();
-      if (first.equals(host) || move.route().getLast().equals(host)) {
-        origins.computeIfAbsent(first, h -> new Origin());
+      if (wanted.test(move)) {
+        origins.computeIfAbsent(move.route().getFirst(), h -> new Origin());
       }
     }
     return origins;
@@ -151,6 +164,12 @@ final class Bundles {
     return layout.tile(tensor(move).tensor().shape(), device);
   }
 
+  /** Size of the chunks in which a move and what travels with it are cut. */
+  long chunkBytes(int move) {
+    Move first = plan.moves().get(move);
+    return bytes[move] == first.bytes() ? first.chunkBytes() : Math.min(bytes[move], CHUNK_BYTES);
+  }
+
   private TensorReshard tensor(Move move) {
     return plan.request().tensors().get(move.tensor());
   }
@@ -158,6 +177,22 @@ final class Bundles {
   /** Whether a move travels in the bundle of an earlier one. */
   boolean follows(int move) {
     return head[move] != move;
+  }
+
+  /** The first move of the bundle that a move travels in; the move itself if there is none. */
+  int head(int move) {
+    return head[move];
+  }
+
+  /** The moves of the bundle that begins with a move, in order. */
+  List<Integer> members(int move) {
+    List<Integer> members = new ArrayList<>();
+    for (int m = move; m < head.length; m++) {
+      if (head[m] == move) {
+        members.add(m);
+      }
+    }
+    return members;
   }
 
   /** Bytes of the bundle that begins with a move; of the move alone if there is none. */

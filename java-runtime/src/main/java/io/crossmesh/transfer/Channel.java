@@ -2,7 +2,6 @@ package io.crossmesh.transfer;
 
 import io.crossmesh.plan.Plan;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -24,11 +23,6 @@ import org.jspecify.annotations.Nullable;
  * </ul>
  */
 final class Channel {
-  /** Others can be open a moment earlier, but send no more steps than they have staging sets. */
-  private static final int EARLY_MAX = 1 << 16;
-
-  private record Early(String host, ControlMessage message) {}
-
   private final Node node;
   private final Registry registry;
   private final Binding binding;
@@ -38,7 +32,8 @@ final class Channel {
   private final ChannelOpening opening;
   private final Closings closings;
   private final DeadSteps deadSteps = new DeadSteps();
-  private final ArrayDeque<Early> early = new ArrayDeque<>();
+  private final Recovery recovery;
+  private final ChannelInbox inbox;
   private @Nullable Roles roles;
   private boolean open;
   private boolean ended;
@@ -61,6 +56,8 @@ final class Channel {
     this.text = new ChannelText(node.host(), binding);
     this.closings = new Closings(binding, text);
     this.opening = new ChannelOpening(node, this, binding);
+    this.recovery = new Recovery(node, this, binding, closings, text);
+    this.inbox = new ChannelInbox(node, this, closings, recovery);
     for (int i = 0; i < senders.size(); i++) {
       senders.get(i).bind(this, i);
     }
@@ -120,13 +117,10 @@ final class Channel {
     for (LocalParticipant participant : participants()) {
       participant.opened(ready.info(id(), participant), ready.stagingSets(participant));
     }
-    while (!early.isEmpty() && !ended) {
-      Early first = early.poll();
-      message(first.host, first.message);
-    }
+    inbox.open();
   }
 
-  private Roles roles() {
+  Roles roles() {
     Roles present = roles;
     if (present == null) {
       throw new IllegalStateException("the channel is not planned yet");
@@ -151,63 +145,18 @@ final class Channel {
   }
 
   /** Forgets dead steps that neither a process here nor a source host can begin any more. */
-  private void forget() {
+  void forget() {
     long through = roles().startedByAll();
     for (LocalParticipant participant : participants()) {
       through = participant.closing() ? through : Math.min(through, participant.lastCalled());
     }
     deadSteps.forgetThrough(through);
+    recovery.forgetThrough(through);
   }
 
   /** Takes a message of a host of this channel. */
   void message(String host, ControlMessage message) {
-    if (ended || !binding.hosts().contains(host)) {
-      node.drop();
-      return;
-    }
-    if (message.kind() == MessageKind.READY) {
-      opening.ready(host, ControlCodec.readDigest(message.payload()));
-    } else if (message.kind() == MessageKind.CHANNEL_FAIL) {
-      fail(ControlCodec.readFailure(message.payload()), false);
-    } else if (!open && early.size() < EARLY_MAX) {
-      early.add(new Early(host, message));
-    } else if (!open) {
-      node.drop();
-    } else {
-      stepMessage(host, message);
-    }
-  }
-
-  private void stepMessage(String host, ControlMessage message) {
-    SourceSteps sending = roles().source();
-    SinkSteps landing = roles().sink();
-    long step = message.step();
-    switch (message.kind()) {
-      case START -> {
-        if (landing != null && closings.over(step) == null) {
-          landing.start(host, step);
-          forget();
-        }
-      }
-      case GRANT -> {
-        if (sending != null && closings.over(step) == null) {
-          sending.grant(host, step);
-        }
-      }
-      case DONE -> {
-        if (sending != null) {
-          sending.done(host, step);
-        }
-      }
-      case RESEND -> {
-        if (sending != null) {
-          sending.resend(host, step, ControlCodec.readChunk(message.payload()));
-        }
-      }
-      case STEP_FAIL -> failStep(step, ControlCodec.readFailure(message.payload()), false);
-      case CLOSE -> close(host, step, ControlCodec.readNumber(message.payload()));
-      default -> node.drop();
-    }
+    inbox.message(host, message);
   }
 
   /** Answers where a chunk goes. */
@@ -220,13 +169,14 @@ final class Channel {
     return steps.chunks().chunk(header, peer);
   }
 
-  /** Why a step is over before it is called, if it is. */
-  @Nullable Failure over(long step) {
+  /** Why a step is over for one side before it is called, if it is. */
+  @Nullable Failure over(long step, Side side) {
     Failure dead = deadSteps.get(step);
     if (dead != null || roles().isWhole(step)) {
       return dead;
     }
-    return closings.over(step);
+    Failure closed = closings.over(step);
+    return closed != null ? closed : recovery.over(step, side);
   }
 
   /** Why a step is dead, if it is. */
@@ -254,16 +204,39 @@ final class Channel {
     }
   }
 
-  /** Ends two steps that the parties do not agree on. */
+  /** Ends two steps that the parties do not agree on, or no longer can. */
   void mismatch(long step, long later, String why) {
-    Failure failure = text.mismatch(step, later, why);
+    Failure failure = ending() ? losses().failure() : text.mismatch(step, later, why);
     failStep(step, failure, true);
     failStep(later, failure, true);
   }
 
-  /** The failure of steps that lost a chunk. */
-  Failure lostFailure(String reason) {
-    return text.lostChunk(reason);
+  /** Tells the processes of one side that a step is over for them. */
+  void over(Side side, long step, Failure failure) {
+    for (LocalParticipant participant : side == Side.SRC ? senders : receivers) {
+      participant.stepOver(step, failure);
+    }
+  }
+
+  /** What becomes of the channel's steps when it loses hosts. */
+  Recovery recovery() {
+    return recovery;
+  }
+
+  /** The hosts that are lost. */
+  Losses losses() {
+    return recovery.losses();
+  }
+
+  /** What this host gives to others that ask for it. */
+  Holdings holdings() {
+    return roles().holdings();
+  }
+
+  /** No host has a chunk that is missing here. */
+  void nobodyHas(long step, int move) {
+    Failure unlike = text.lostChunk("no host has a chunk that did not arrive whole");
+    recovery.nobodyHas(step, roles().tensor(move), unlike);
   }
 
   /** What a step waits for, in the words of messages. */
@@ -290,12 +263,16 @@ final class Channel {
     roles().participantClosing();
   }
 
-  private void close(String host, long lastStep, long number) {
+  /** A process of a host takes part in no step after this one. */
+  void close(String host, long lastStep, long number) {
     binding.claims().stream()
         .filter(claim -> claim.host().equals(host) && claim.id().number() == number)
         .findFirst()
         .filter(claim -> closings.add(host, claim.id(), lastStep))
         .ifPresent(claim -> endUnfinished(closings.horizon(), closings.failure()));
+    if (closings.closed(host)) {
+      recovery.silent(host);
+    }
   }
 
   private void endUnfinished(long after, @Nullable Failure failure) {
@@ -311,16 +288,15 @@ final class Channel {
     }
   }
 
-  /** A host is lost: that ends the channel, unless the host had closed its part of it. */
+  /** A host is lost: a channel that is not open everywhere fails, another one recovers. */
   void peerLost(String host, String reason) {
     if (ended || !binding.hosts().contains(host)) {
       return;
     }
-    Failure failure = text.lostHost(host, reason);
-    if (closings.closed(host)) {
-      endUnfinished(Long.MIN_VALUE, failure);
+    if (open) {
+      recovery.lose(host, reason);
     } else {
-      fail(failure, true);
+      fail(text.lostHost(host, reason), true);
     }
   }
 
@@ -347,7 +323,7 @@ final class Channel {
       return;
     }
     ended = true;
-    early.clear();
+    inbox.clear();
     if (roles != null) {
       roles.end();
     }
@@ -370,6 +346,18 @@ final class Channel {
     }
   }
 
+  /** Whether no step begins any more, as a host is lost. */
+  boolean ending() {
+    return recovery.losses().ending();
+  }
+
+  /** Something has ended: where hosts are lost, the channel may be over with it. */
+  void touch() {
+    if (ending()) {
+      wake();
+    }
+  }
+
   /** Asks for a turn to send and copy. */
   void wake() {
     if (!queued && open && !ended) {
@@ -385,7 +373,10 @@ final class Channel {
       return 0;
     }
     int chunks = roles().pump();
-    if (!ended && roles().hasCopies()) {
+    Failure finished = ended ? null : recovery.finished();
+    if (finished != null) {
+      fail(finished, false);
+    } else if (!ended && roles().hasCopies()) {
       wake();
     }
     return chunks;

@@ -39,6 +39,22 @@ final class ChannelText {
             .formatted(host, what(), reason));
   }
 
+  /** A step of which some bytes are nowhere any more. */
+  Failure nobodyHas(Failure loss, long step, String tensor) {
+    return new Failure(
+        loss.code(),
+        "Step %d cannot be completed on host '%s', as no other host has all of tensor '%s'. %s"
+            .formatted(step, host, tensor, loss.message()));
+  }
+
+  /** This host is lost to another one. */
+  Failure cutOff(String by, String reason) {
+    return new Failure(
+        Code.PEER_LOST,
+        "Host '%s' has lost the connection to host '%s' (%s): %s cannot go on. See whether the network between them works and open the channel anew."
+            .formatted(by, host, reason, what()));
+  }
+
   /** A host that is gone. */
   Failure lostHost(String lost, String reason) {
     return new Failure(

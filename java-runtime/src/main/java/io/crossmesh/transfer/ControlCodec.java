@@ -50,6 +50,18 @@ final class ControlCodec {
         (int) root.get("chunk").integer(0, Integer.MAX_VALUE));
   }
 
+  /** A host that is lost, and how that was noticed. */
+  record Loss(String host, String reason) {}
+
+  static byte[] loss(Loss loss) {
+    return bytes(object().put("host", loss.host).put("reason", shortened(loss.reason)));
+  }
+
+  static Loss readLoss(byte[] payload) {
+    JsonValue root = parse(payload, "loss");
+    return new Loss(root.get("host").text(), root.get("reason").text());
+  }
+
   static byte[] hello(String host) {
     return bytes(object().put("host", host));
   }
@@ -105,13 +117,13 @@ final class ControlCodec {
   }
 
   private static ObjectNode put(ObjectNode node, Failure failure) {
-    String message = failure.message();
-    return node.put("code", failure.code().name())
-        .put(
-            "message",
-            message.length() <= MESSAGE_CHARS_MAX
-                ? message
-                : message.substring(0, MESSAGE_CHARS_MAX) + "...");
+    return node.put("code", failure.code().name()).put("message", shortened(failure.message()));
+  }
+
+  private static String shortened(String message) {
+    return message.length() <= MESSAGE_CHARS_MAX
+        ? message
+        : message.substring(0, MESSAGE_CHARS_MAX) + "...";
   }
 
   private static Failure failure(JsonValue root) {

@@ -14,15 +14,17 @@ import java.util.function.Function;
  * @param chunksInFlight window of each channel to each next host
  * @param copyBytesPerTurn how much a channel copies inside the host before others have a turn
  * @param checksums whether chunks carry a CRC32C from the tile that they leave to the one where
- *     they land. Staged tiles then stay taken until every host has the step, not only until they
- *     have left: a chunk that arrives damaged is sent again from there
+ *     they land
+ * @param spares whether a tile that only one source host stages, and another holds as well, is
+ *     staged there too, so that steps survive the loss of the first
  */
 public record EngineOptions(
     Function<PlanRequest, Plan> planner,
     Consumer<Runnable> planning,
     int chunksInFlight,
     long copyBytesPerTurn,
-    boolean checksums) {
+    boolean checksums,
+    boolean spares) {
   /** Default of {@link #chunksInFlight}. */
   public static final int CHUNKS_IN_FLIGHT = 8;
 
@@ -38,21 +40,27 @@ public record EngineOptions(
   /** The defaults, planning on the owner thread. */
   public static EngineOptions defaults() {
     return new EngineOptions(
-        Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN, false);
+        Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN, false, true);
   }
 
   /** The same, planning elsewhere. */
   public EngineOptions withPlanning(Consumer<Runnable> executor) {
-    return new EngineOptions(planner, executor, chunksInFlight, copyBytesPerTurn, checksums);
+    return new EngineOptions(
+        planner, executor, chunksInFlight, copyBytesPerTurn, checksums, spares);
   }
 
   /** The same with another planner. */
   public EngineOptions withPlanner(Function<PlanRequest, Plan> other) {
-    return new EngineOptions(other, planning, chunksInFlight, copyBytesPerTurn, checksums);
+    return new EngineOptions(other, planning, chunksInFlight, copyBytesPerTurn, checksums, spares);
   }
 
   /** The same with or without checksums. */
   public EngineOptions withChecksums(boolean on) {
-    return new EngineOptions(planner, planning, chunksInFlight, copyBytesPerTurn, on);
+    return new EngineOptions(planner, planning, chunksInFlight, copyBytesPerTurn, on, spares);
+  }
+
+  /** The same with or without spares. */
+  public EngineOptions withSpares(boolean on) {
+    return new EngineOptions(planner, planning, chunksInFlight, copyBytesPerTurn, checksums, on);
   }
 }

@@ -58,6 +58,11 @@ final class HostMove {
     return ordinal;
   }
 
+  /** Size of the slice in bytes, with those of the moves that travel with it. */
+  long bytes() {
+    return bytes;
+  }
+
   int chunks() {
     return chunks;
   }

@@ -26,7 +26,7 @@ final class HostPlan {
   private final String host;
   private final Plan plan;
   private final SetLayout landing;
-  private final List<SetLayout> staging = new ArrayList<>();
+  private final Staging staging;
   private final List<String> upstream = new ArrayList<>();
   private final List<String> downstream = new ArrayList<>();
   private final List<HostMove> origins = new ArrayList<>();
@@ -35,12 +35,11 @@ final class HostPlan {
   private final List<Branch> branches = new ArrayList<>();
   private final Bundles bundles;
   private final @Nullable HostMove[] incomingByMove;
-  private final @Nullable HostMove[] originByMove;
-  private final Map<Integer, Integer> stagerOf = new HashMap<>();
   private final Set<String> reached = new TreeSet<>();
   private final int[] movesStaged;
   private long landingChunks;
   private int relays;
+  private @Nullable Bundles everywhere;
 
   /**
    * A move that begins here with what another move has landed.
@@ -52,30 +51,29 @@ final class HostPlan {
 
   /**
    * @param stagers the devices of each source participant of this host
+   * @param spares whether to stage what would be lost with one other host
    */
-  HostPlan(Plan plan, String host, List<List<Integer>> stagers) {
+  HostPlan(Plan plan, String host, List<List<Integer>> stagers, boolean spares) {
     this.plan = plan;
     this.host = host;
     this.incomingByMove = new @Nullable HostMove[plan.moves().size()];
-    this.originByMove = new @Nullable HostMove[plan.moves().size()];
     this.movesStaged = new int[stagers.size()];
     landing = landing(host);
     Map<String, SetLayout> landings = new HashMap<>(Map.of(host, landing));
     this.bundles = new Bundles(plan, host, other -> landings.computeIfAbsent(other, this::landing));
-    for (int stager = 0; stager < stagers.size(); stager++) {
-      staging.add(new SetLayout());
-      for (int device : stagers.get(stager)) {
-        stagerOf.put(device, stager);
-      }
-    }
+    staging = new Staging(plan, host, stagers);
     for (Move move : plan.moves()) {
       if (tensor(move).src().mesh().hostOf(move.sender()).equals(host)) {
         // Those that other hosts forward too: what is sent must find room all the way.
         reached.addAll(move.local() ? move.route() : move.route().subList(1, move.route().size()));
         if (move.route().getFirst().equals(host)) {
-          stage(move);
+          staging.add(move.tensor(), move.sender());
         }
       }
+    }
+    if (spares) {
+      // After all others: what travels together must lie together.
+      Spares.of(plan, host).forEach(spare -> staging.add(spare.tensor(), spare.device()));
     }
     int[] sources = Forwarding.sources(plan.moves());
     for (int i = 0; i < plan.moves().size(); i++) {
@@ -84,9 +82,6 @@ final class HostPlan {
         branch(i, move, sources[i]);
       } else if (move.route().contains(host) && !bundles.follows(i)) {
         place(i, move);
-      }
-      if (sources[i] != Forwarding.NONE) {
-        originByMove[i] = originByMove[sources[i]];
       }
     }
   }
@@ -105,28 +100,15 @@ final class HostPlan {
     return tiles;
   }
 
-  private void stage(Move move) {
-    TensorReshard tensor = tensor(move);
-    staging.get(stager(move)).add(move.tensor(), tensor.tensor(), tensor.src(), move.sender());
-  }
-
-  private int stager(Move move) {
-    Integer stager = stagerOf.get(move.sender());
-    if (stager == null) {
-      throw broken(move, "no process here holds its sender");
-    }
-    return stager;
-  }
-
   private void place(int index, Move move) {
     TensorReshard tensor = tensor(move);
     int position = move.route().indexOf(host);
     int stager = HostMove.NONE;
     TilePlace source = null;
     if (position == 0) {
-      stager = stager(move);
+      stager = staging.stagerOf(move.sender());
       Box tile = tensor.src().tile(tensor.tensor().shape(), move.sender());
-      long offset = staging.get(stager).offset(move.tensor(), tile);
+      long offset = staging.layouts().get(stager).offset(move.tensor(), tile);
       source = place(index, move, offset, tile);
     }
     TilePlace target = position > 0 || move.local() ? target(index, move) : null;
@@ -136,16 +118,20 @@ final class HostPlan {
             ? HostMove.NONE
             : index(downstream, move.route().get(position + 1));
     List<HostMove> kind = move.local() ? locals : position == 0 ? origins : incoming;
-    long bytes = bundles.bytes(index);
-    long chunkBytes =
-        bytes == move.bytes() ? move.chunkBytes() : Math.min(bytes, Bundles.CHUNK_BYTES);
     HostMove placed =
-        new HostMove(index, kind.size(), bytes, chunkBytes, stager, source, target, previous, next);
+        new HostMove(
+            index,
+            kind.size(),
+            bundles.bytes(index),
+            bundles.chunkBytes(index),
+            stager,
+            source,
+            target,
+            previous,
+            next);
     kind.add(placed);
     if (position > 0) {
       incomingByMove[index] = placed;
-    } else {
-      originByMove[index] = placed;
     }
     landingChunks += target == null ? 0 : placed.chunks();
     relays += position > 0 && next != HostMove.NONE ? 1 : 0;
@@ -223,6 +209,21 @@ final class HostPlan {
     return plan;
   }
 
+  String host() {
+    return host;
+  }
+
+  /** What travels together between any two hosts; worked out when it is asked. */
+  Bundles everywhere() {
+    Bundles present = everywhere;
+    if (present == null) {
+      Map<String, SetLayout> landings = new HashMap<>(Map.of(host, landing));
+      present = new Bundles(plan, other -> landings.computeIfAbsent(other, this::landing));
+      everywhere = present;
+    }
+    return present;
+  }
+
   /** The tiles of this host's destination devices; empty when it has none. */
   SetLayout landing() {
     return landing;
@@ -230,7 +231,12 @@ final class HostPlan {
 
   /** The tiles that moves read, for each source participant. */
   List<SetLayout> staging() {
-    return staging;
+    return staging.layouts();
+  }
+
+  /** The source participant of this host that holds a device, or {@link HostMove#NONE}. */
+  int stagerOf(int device) {
+    return staging.stagerOf(device);
   }
 
   /** Hosts that send to this one. */
@@ -276,14 +282,6 @@ final class HostPlan {
   /** The incoming move with this index in the plan, if it is one. */
   @Nullable HostMove incoming(int move) {
     return move < incomingByMove.length ? incomingByMove[move] : null;
-  }
-
-  /**
-   * The move that this host stages and whose bytes the move with this index in the plan brings,
-   * forwarded or not; nothing if it stages none.
-   */
-  @Nullable HostMove origin(int move) {
-    return move < originByMove.length ? originByMove[move] : null;
   }
 
   /** The host that stages what a move brings. */

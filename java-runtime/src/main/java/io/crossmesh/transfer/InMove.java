@@ -9,7 +9,6 @@ import org.jspecify.annotations.Nullable;
 final class InMove {
   private final HostMove move;
   private final BitSet seen;
-  private final BitSet missed = new BitSet();
   private final BitSet landed;
   private final long[] checksums;
   private final @Nullable OutMove forward;
@@ -42,16 +41,24 @@ final class InMove {
     return true;
   }
 
-  /** Notes that a chunk came damaged: it may come once more. */
+  /** Notes that a chunk came damaged or broke off: it may come once more. */
   void miss(int chunk) {
-    missed.set(chunk);
+    seen.clear(chunk);
   }
 
-  /** Notes a chunk that begins to land once more; false when it was not missed. */
-  boolean seeAgain(int chunk) {
-    boolean wanted = missed.get(chunk);
-    missed.clear(chunk);
-    return wanted;
+  /** The first chunk from this one on that is not there and not landing; as many when none is. */
+  int nextUnseen(int chunk) {
+    return Math.min(seen.nextClearBit(chunk), move.chunks());
+  }
+
+  /** Whether a chunk is there. */
+  boolean has(int chunk) {
+    return landed.get(chunk);
+  }
+
+  /** Whether a chunk is landing. */
+  boolean comes(int chunk) {
+    return seen.get(chunk) && !landed.get(chunk);
   }
 
   void land(int chunk, long checksum) {

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * The queue of a channel to one next host. At most a window of chunks is in flight; each place in
  * the window is an object made at open, with its own scratch when a slice must be packed. Moves
  * stand in the queue only while their next chunk can be sent, so the first is always the one to
- * send.
+ * send. Once the host is lost, nothing is sent any more and whoever offers is told.
  */
 final class Link {
   private final Node node;
@@ -19,6 +19,7 @@ final class Link {
   private final int peer;
   private final PriorityQueue<OutMove> ready = new PriorityQueue<>();
   private final ArrayDeque<ChunkSend> idle = new ArrayDeque<>();
+  private boolean lost;
 
   /**
    * @param scratch one for each chunk of the window, or none when no slice needs packing
@@ -42,10 +43,28 @@ final class Link {
 
   /** Puts a move in the queue if its next chunk can be sent. */
   void offer(OutMove out) {
-    if (!out.queued() && out.ready()) {
+    if (lost) {
+      abandon(out);
+    } else if (!out.queued() && out.ready()) {
       out.queued(true);
       ready.add(out);
       channel.wake();
+    }
+  }
+
+  /** The next host is lost. */
+  void lose() {
+    lost = true;
+    while (!ready.isEmpty()) {
+      OutMove out = ready.poll();
+      out.queued(false);
+      abandon(out);
+    }
+  }
+
+  private static void abandon(OutMove out) {
+    if (out.abandon()) {
+      out.owner().abandoned();
     }
   }
 
@@ -142,8 +161,14 @@ final class Link {
 
     @Override
     public void failed(String reason) {
+      // The transport reports the host as lost; what is left of the move need not wait for that.
       OutMove was = release();
-      was.owner().chunkFailed(reason);
+      if (was.queued()) {
+        ready.remove(was);
+        was.queued(false);
+      }
+      was.abandon();
+      was.owner().chunkSent(was.settle());
       channel.unpin();
     }
   }

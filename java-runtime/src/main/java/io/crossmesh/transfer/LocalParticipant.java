@@ -221,7 +221,7 @@ final class LocalParticipant implements ChannelHandle {
               .formatted(step, bound().what(), lastCalled));
     }
     lastCalled = step;
-    Failure over = bound().over(step);
+    Failure over = bound().over(step, open.side());
     if (over == null) {
       pending.add(step);
     }

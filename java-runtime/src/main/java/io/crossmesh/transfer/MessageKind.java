@@ -22,8 +22,14 @@ enum MessageKind {
   STEP_FAIL(9),
   /** A process of my host takes part in no step after this one. */
   CLOSE(10),
-  /** A chunk arrived damaged at my host: send it to me again. */
+  /** A chunk arrived damaged at my host, or will not come by its way: send it to me. */
   RESEND(11),
+  /** A host of the channel is lost: my host begins no more steps, and ends when it has none. */
+  LOST(12),
+  /** My host will not have a step; others may. */
+  GIVE_UP(13),
+  /** My host does not have a chunk that it was asked for. */
+  LACKS(14),
   /** Bytes of a move. */
   CHUNK(16);
 

@@ -12,10 +12,11 @@ final class OutMove implements Comparable<OutMove> {
   interface Owner {
     void chunkPosted();
 
-    /** A chunk has left; {@code last} when all of the move have been posted and left. */
+    /** A chunk has left or never will; {@code last} when nothing more of the move will leave. */
     void chunkSent(boolean last);
 
-    void chunkFailed(String reason);
+    /** Nothing of the move that has not left will leave. */
+    void abandoned();
 
     /** Whether the step is over, so that nothing more may be posted. */
     boolean over();
@@ -91,6 +92,14 @@ final class OutMove implements Comparable<OutMove> {
   /** Counts a chunk that has left; whether it was the last. */
   boolean settle() {
     return --left == 0;
+  }
+
+  /** The next host is lost: no more chunks are sent. Whether none is on its way either. */
+  boolean abandon() {
+    int kept = move.chunks() - next;
+    next = move.chunks();
+    left -= kept;
+    return kept > 0 && left == 0;
   }
 
   boolean queued() {

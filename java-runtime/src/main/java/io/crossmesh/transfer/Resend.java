@@ -1,67 +1,68 @@
 package io.crossmesh.transfer;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
- * A chunk on its way again, straight from the host that staged it to the one where it arrived
- * damaged. Packed slices take memory of their own: such chunks are rare, and receivers ask for few
- * at a time.
+ * A chunk on its way from a host that has it straight to one that asked for it. Packed slices take
+ * memory of their own: such chunks are rare, and receivers ask for few at a time. The sets that it
+ * is read from are neither used again nor handed over until it has left.
  */
 final class Resend implements Transport.SendDone {
   private final Channel channel;
-  private final SourceStep.Part part;
+  private final List<SourceStep.Part> parts = new ArrayList<>();
+  private final List<SinkStep> steps = new ArrayList<>();
 
   /** Keeps what is packed reachable until it has left. */
-  private final MemorySegment payload;
+  private MemorySegment payload = MemorySegment.NULL;
 
-  private Resend(Channel channel, SourceStep.Part part, MemorySegment payload) {
+  Resend(Channel channel) {
     this.channel = channel;
-    this.part = part;
-    this.payload = payload;
   }
 
-  /** Sends a chunk of a move, which this host stages as {@code staged}, to a peer. */
-  static void post(
-      Node node,
-      Channel channel,
-      SourceStep.Part part,
-      HostMove staged,
-      ControlCodec.Chunk chunk,
-      Peer to) {
-    MemorySet set = part.sender().stagingSet(part.stagingSet());
-    TilePlace place = staged.source();
-    MemorySegment payload;
-    if (place.contiguous()) {
-      payload = set.chunk(staged, place, chunk.chunk());
-    } else {
-      payload = Arena.ofAuto().allocate(staged.chunkLength(chunk.chunk()), 8);
-      set.pack(staged, place, chunk.chunk(), payload);
-    }
-    Resend resend = new Resend(channel, part, payload);
+  /** Reads from a staging set. */
+  void borrow(SourceStep.Part part) {
+    parts.add(part);
+  }
+
+  /** Reads from a landing set. */
+  void borrow(SinkStep step) {
+    steps.add(step);
+  }
+
+  /** Sends the chunk. */
+  void post(Node node, Peer to, long step, HostMove move, int chunk, MemorySegment bytes) {
+    payload = bytes;
     channel.pin();
-    part.chunkPosted();
+    parts.forEach(SourceStep.Part::chunkPosted);
+    steps.forEach(SinkStep::lend);
     node.outbox()
         .chunk(
             to.index(),
             channel.id(),
-            part.step().step(),
-            chunk.move(),
-            chunk.chunk(),
-            resend.payload,
+            step,
+            move.index(),
+            chunk,
+            payload,
             node.checksums().of(payload),
-            resend);
+            this);
   }
 
   @Override
   public void sent() {
-    part.chunkSent(false);
-    channel.unpin();
+    end();
   }
 
   @Override
   public void failed(String reason) {
-    part.chunkFailed(reason);
+    // The transport reports the host as lost: it will not ask again.
+    end();
+  }
+
+  private void end() {
+    parts.forEach(part -> part.chunkSent(false));
+    steps.forEach(step -> step.chunkSent(true));
     channel.unpin();
   }
 }

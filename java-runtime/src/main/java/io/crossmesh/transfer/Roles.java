@@ -19,6 +19,7 @@ final class Roles implements AutoCloseable {
   private final List<Link> links = new ArrayList<>();
   private final @Nullable SourceSteps source;
   private final @Nullable SinkSteps sink;
+  private final Holdings holdings;
 
   /**
    * Reserves everything.
@@ -36,7 +37,10 @@ final class Roles implements AutoCloseable {
     this.node = node;
     plan =
         new HostPlan(
-            made, node.host(), senders.stream().map(sender -> sender.open().devices()).toList());
+            made,
+            node.host(),
+            senders.stream().map(sender -> sender.open().devices()).toList(),
+            node.options().spares());
     List<Integer> down = plan.downstream().stream().map(this::peer).toList();
     List<Integer> up = plan.upstream().stream().map(this::peer).toList();
     int depth = receivers.stream().mapToInt(r -> r.open().depth()).max().orElse(0);
@@ -50,10 +54,12 @@ final class Roles implements AutoCloseable {
         senders.isEmpty()
             ? null
             : new SourceSteps(node, channel, plan, senders, binding.hosts(Side.DST), links, copier);
-    if (receivers.isEmpty()) {
-      sink = null;
-      return;
-    }
+    sink = receivers.isEmpty() ? null : sink(channel, binding, receivers, up);
+    holdings = new Holdings(node, channel, plan, binding.hosts(Side.DST), source, sink);
+  }
+
+  private SinkSteps sink(
+      Channel channel, Binding binding, List<LocalParticipant> receivers, List<Integer> up) {
     SinkSteps steps =
         new SinkSteps(
             node, channel, plan, memory.landing(), receivers, binding.hosts(Side.SRC), links);
@@ -61,7 +67,7 @@ final class Roles implements AutoCloseable {
       steps.chunks().addUpstream(up.get(previous), memory.up(previous));
     }
     copier.into(steps);
-    sink = steps;
+    return steps;
   }
 
   private int peer(String host) {
@@ -98,6 +104,37 @@ final class Roles implements AutoCloseable {
 
   @Nullable SinkSteps sink() {
     return sink;
+  }
+
+  /** What this host gives to others that ask for it. */
+  Holdings holdings() {
+    return holdings;
+  }
+
+  /** The tensor that a move brings a part of. */
+  String tensor(int move) {
+    int tensor = plan.plan().moves().get(move).tensor();
+    return plan.plan().request().tensors().get(tensor).tensor().key();
+  }
+
+  /** A host of the channel is lost. */
+  void lose(String host) {
+    int next = plan.downstream().indexOf(host);
+    if (next >= 0) {
+      links.get(next).lose();
+    }
+    if (source != null) {
+      source.lose(host);
+    }
+    if (sink != null) {
+      sink.recovery().lose(host);
+    }
+  }
+
+  /** Whether no step is left, and none can come, when no source host begins more than it says. */
+  boolean idle() {
+    return (source == null || source.live() == 0)
+        && (sink == null || (sink.live() == 0 && sink.recovery().silent()));
   }
 
   /** Whether a step is known here and not over. */

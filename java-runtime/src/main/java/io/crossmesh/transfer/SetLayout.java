@@ -48,6 +48,10 @@ final class SetLayout {
     }
   }
 
+  boolean has(int tensor, Box box) {
+    return places.containsKey(new Key(tensor, box));
+  }
+
   /** Where the tile of this box begins in a set. */
   long offset(int tensor, Box box) {
     Place place = places.get(new Key(tensor, box));

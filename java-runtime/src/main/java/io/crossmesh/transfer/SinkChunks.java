@@ -1,6 +1,7 @@
 package io.crossmesh.transfer;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -14,28 +15,45 @@ final class SinkChunks {
   private final SetPool pool;
   private final SinkSteps steps;
   private final List<Link> links;
-  private final Repairs repairs;
+  private final Fetches fetches;
   private final List<Upstream> upstream = new ArrayList<>();
 
   SinkChunks(
-      Node node,
-      Channel channel,
-      HostPlan plan,
-      SetPool pool,
-      SinkSteps steps,
-      List<Link> links) {
+      Node node, Channel channel, HostPlan plan, SetPool pool, SinkSteps steps, List<Link> links) {
     this.node = node;
     this.channel = channel;
     this.plan = plan;
     this.pool = pool;
     this.steps = steps;
     this.links = links;
-    this.repairs = new Repairs(node, channel, plan);
+    this.fetches = new Fetches(node, channel, plan);
   }
 
   /** Adds the host with the next index in {@link HostPlan#upstream()}. */
   void addUpstream(int peer, List<Scratch> scratch) {
     upstream.add(new Upstream(channel, this, peer, scratch));
+  }
+
+  /** What a step receives in a set that it was granted. */
+  InMove[] incoming(SinkStep step, LandingSet set) {
+    InMove[] moves = new InMove[plan.incoming().size()];
+    for (HostMove move : plan.incoming()) {
+      BitSet landed = new BitSet(move.chunks());
+      boolean forwarded = move.next() != HostMove.NONE || plan.isBranched(move);
+      long[] checksums = new long[forwarded ? move.chunks() : 0];
+      OutMove forward =
+          move.next() == HostMove.NONE
+              ? null
+              : new OutMove(step, step.step(), move, set.memory(), landed, checksums);
+      moves[move.ordinal()] = new InMove(move, landed, checksums, forward);
+    }
+    for (HostPlan.Branch branch : plan.branches()) {
+      BitSet none = new BitSet(branch.move().chunks());
+      InMove brought = moves[branch.brought().ordinal()];
+      brought.add(
+          new OutMove(step, step.step(), branch.move(), set.memory(), none, brought.checksums()));
+    }
+    return moves;
   }
 
   /** Answers where a chunk goes. */
@@ -55,11 +73,11 @@ final class SinkChunks {
     return upstream.get(move.previous()).land(step, set, step.incoming(move), header);
   }
 
-  /** Whether a chunk comes for the first time from the host before, or again as it was asked. */
+  /** Whether a chunk comes for the first time, from the host before or from one it was asked of. */
   private boolean isWanted(WireHeader header, Peer peer, HostMove move, InMove in) {
-    return repairs.expects(header, peer.host())
-        ? in.seeAgain(header.chunk)
-        : upstream.get(move.previous()).peer() == peer.index() && in.see(header.chunk);
+    return (upstream.get(move.previous()).peer() == peer.index()
+            || fetches.expects(header, peer.host()))
+        && in.see(header.chunk);
   }
 
   /** A chunk of the network is there, but not as it was sent. */
@@ -70,7 +88,20 @@ final class SinkChunks {
       return;
     }
     in.miss(chunk);
-    repairs.damaged(step.step(), in.move(), chunk);
+    fetches.damaged(step.step(), in.move(), chunk);
+    channel.holdings().changed(step.step());
+  }
+
+  /** A chunk broke off: the host that sent it is lost, or will be found to be. */
+  void lost(SinkStep step, LandingSet set, InMove in, int chunk) {
+    set.unpin();
+    if (step.over()) {
+      pool.retire(set);
+      return;
+    }
+    in.miss(chunk);
+    fetches.missing(step.step(), in.move(), chunk);
+    channel.holdings().changed(step.step());
   }
 
   /** A chunk of the network is there. */
@@ -81,7 +112,7 @@ final class SinkChunks {
       return;
     }
     in.land(chunk, checksum);
-    repairs.landed(step.step(), in.move(), chunk);
+    fetches.landed(step.step(), in.move(), chunk);
     OutMove forward = in.forward();
     if (forward != null) {
       links.get(in.move().next()).offer(forward);
@@ -93,20 +124,40 @@ final class SinkChunks {
       }
     }
     step.chunkLanded();
+    channel.holdings().changed(step.step());
     steps.whole(step);
   }
 
-  /** A chunk will not come, or could not be forwarded. */
-  void lost(SinkStep step, LandingSet set, String reason) {
-    set.unpin();
-    pool.retire(set);
-    if (!step.over()) {
-      channel.failStep(step.step(), channel.lostFailure(reason), true);
+  /**
+   * Asks other hosts for the chunks of a granted step that were to come from a host and will not.
+   * Those that are landing from it either land or break off.
+   */
+  void fetch(SinkStep step, String host) {
+    int previous = plan.upstream().indexOf(host);
+    for (InMove in : step.incoming()) {
+      int chunks = in.move().previous() == previous ? in.move().chunks() : 0;
+      for (int chunk = in.nextUnseen(0); chunk < chunks; chunk = in.nextUnseen(chunk + 1)) {
+        fetches.missing(step.step(), in.move(), chunk);
+        if (step.over()) {
+          return;
+        }
+      }
     }
+  }
+
+  /** A host is lost: what it was asked for others are asked for. */
+  void lose(String host) {
+    fetches.lose(host);
+  }
+
+  /** A host does not have a chunk that it was asked for. */
+  void lacks(String host, long step, ControlCodec.Chunk chunk) {
+    fetches.lacks(host, step, chunk);
   }
 
   /** A step is over: nothing of it is asked for any more. */
   void forget(long step) {
-    repairs.forget(step);
+    fetches.forget(step);
+    channel.holdings().changed(step);
   }
 }

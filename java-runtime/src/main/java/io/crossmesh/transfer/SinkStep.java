@@ -57,6 +57,10 @@ final class SinkStep implements OutMove.Owner {
     return set;
   }
 
+  InMove[] incoming() {
+    return incoming;
+  }
+
   InMove incoming(HostMove move) {
     return incoming[move.ordinal()];
   }
@@ -122,8 +126,15 @@ final class SinkStep implements OutMove.Owner {
   }
 
   @Override
-  public void chunkFailed(String reason) {
-    sink.chunks().lost(this, granted(), reason);
+  public void abandoned() {
+    forwardsLeft--;
+    sink.forwarded(this, granted());
+  }
+
+  /** Another host is sent a chunk of it that it asked for; ends as what is forwarded. */
+  void lend() {
+    forwardsLeft++;
+    granted().pin();
   }
 
   private LandingSet granted() {

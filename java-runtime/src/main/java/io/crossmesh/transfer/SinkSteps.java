@@ -1,7 +1,6 @@
 package io.crossmesh.transfer;
 
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -26,6 +25,7 @@ final class SinkSteps {
   private final List<LocalParticipant> receivers;
   private final Starts starts;
   private final SinkChunks chunks;
+  private final SinkRecovery recovery;
   private final TreeMap<Long, SinkStep> steps = new TreeMap<>();
   private final TreeSet<Long> waiting = new TreeSet<>();
   private final List<SinkStep> granted = new ArrayList<>();
@@ -47,10 +47,30 @@ final class SinkSteps {
     this.starts = new Starts(sources);
     pool.whenFree(this::grantNext);
     this.chunks = new SinkChunks(node, channel, plan, pool, this, links);
+    this.recovery = new SinkRecovery(channel, plan, this, chunks, starts);
   }
 
   SinkChunks chunks() {
     return chunks;
+  }
+
+  SinkRecovery recovery() {
+    return recovery;
+  }
+
+  /** The steps that are known and not over. */
+  List<SinkStep> all() {
+    return new ArrayList<>(steps.values());
+  }
+
+  /** Those of them that have a set. */
+  List<SinkStep> granted() {
+    return new ArrayList<>(granted);
+  }
+
+  /** Whether a step is over here. */
+  boolean isPast(long step) {
+    return channel.dead(step) != null || (step <= handedThrough && !steps.containsKey(step));
   }
 
   int live() {
@@ -81,6 +101,7 @@ final class SinkSteps {
       known.called().set(receiver.index());
       handOver(known);
       grantNext();
+      recovery.judge(known);
     }
   }
 
@@ -98,6 +119,7 @@ final class SinkSteps {
     }
     boolean known = steps.containsKey(step);
     if (channel.dead(step) != null
+        || channel.recovery().givenUp(step) != null
         || (!known && (step <= handedThrough || steps.size() >= KNOWN_MAX))) {
       return;
     }
@@ -114,6 +136,7 @@ final class SinkSteps {
     begun.started().set(source);
     grantNext();
     whole(begun);
+    recovery.judge(begun);
   }
 
   private boolean asked(LocalParticipant receiver, long step) {
@@ -143,7 +166,7 @@ final class SinkSteps {
       if (step == null) {
         throw new IllegalStateException("a step waits that is not known");
       }
-      step.grant(set, incoming(step, set), plan.landingChunks(), plan.forwards());
+      step.grant(set, chunks.incoming(step, set), plan.landingChunks(), plan.forwards());
       granted.add(step);
       node.outbox()
           .send(
@@ -154,28 +177,8 @@ final class SinkSteps {
               ControlMessage.NO_PAYLOAD);
       // With nothing to land, the grant may be the last thing that was missing.
       whole(step);
+      recovery.granted(step);
     }
-  }
-
-  private InMove[] incoming(SinkStep step, LandingSet set) {
-    InMove[] moves = new InMove[plan.incoming().size()];
-    for (HostMove move : plan.incoming()) {
-      BitSet landed = new BitSet(move.chunks());
-      boolean forwarded = move.next() != HostMove.NONE || plan.isBranched(move);
-      long[] checksums = new long[forwarded ? move.chunks() : 0];
-      OutMove forward =
-          move.next() == HostMove.NONE
-              ? null
-              : new OutMove(step, step.step(), move, set.memory(), landed, checksums);
-      moves[move.ordinal()] = new InMove(move, landed, checksums, forward);
-    }
-    for (HostPlan.Branch branch : plan.branches()) {
-      BitSet none = new BitSet(branch.move().chunks());
-      InMove brought = moves[branch.brought().ordinal()];
-      brought.add(
-          new OutMove(step, step.step(), branch.move(), set.memory(), none, brought.checksums()));
-    }
-    return moves;
   }
 
   /** The granted step with this number; a walk, as there are only as many as the depth. */
@@ -205,7 +208,7 @@ final class SinkSteps {
   /** Concludes the landing of a step if nothing is missing any more. */
   void whole(SinkStep step) {
     // With nothing to land, that all sources have begun is all there is to wait for.
-    boolean begun = plan.landingChunks() > 0 || step.started().cardinality() == starts.size();
+    boolean begun = plan.landingChunks() > 0 || starts.begun(step, channel.losses());
     if (!step.over() && step.landed() && begun) {
       boolean first = step.tellDone();
       // A process may sleep until it has the step; the sources are told meanwhile.
@@ -259,6 +262,8 @@ final class SinkSteps {
     steps.remove(step.step());
     waiting.remove(step.step());
     granted.remove(step);
+    recovery.forget(step.step());
+    channel.touch();
   }
 
   /** Whether the step is known and not handed over to everybody. */

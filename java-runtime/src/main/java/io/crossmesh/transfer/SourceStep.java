@@ -12,6 +12,7 @@ final class SourceStep {
   private final long step;
   private final BitSet granted = new BitSet();
   private final BitSet done = new BitSet();
+  private final BitSet without = new BitSet();
   private final @Nullable Part[] parts;
   private boolean started;
   private boolean delivered;
@@ -36,6 +37,16 @@ final class SourceStep {
     return done;
   }
 
+  /** Destination hosts that will never have it. */
+  BitSet without() {
+    return without;
+  }
+
+  /** Whether nothing more will come of it at any destination host. */
+  boolean settled(int destinations) {
+    return done.cardinality() + without.cardinality() == destinations;
+  }
+
   @Nullable Part part(int sender) {
     return parts[sender];
   }
@@ -56,6 +67,10 @@ final class SourceStep {
     boolean first = !started;
     started = true;
     return first;
+  }
+
+  boolean started() {
+    return started;
   }
 
   void deliver() {
@@ -110,10 +125,12 @@ final class SourceStep {
       return first;
     }
 
-    /** Whether nothing will read the staging set any more. */
+    /**
+     * Whether nothing will read the staging set any more. Before all destination hosts have the
+     * step one of them may yet ask for a chunk that it got damaged or from nobody.
+     */
     boolean settled() {
-      boolean sent = movesLeft == 0 && inFlight == 0 && (delivered || !source.keeps());
-      return sent || (over && inFlight == 0);
+      return inFlight == 0 && (over || (delivered && movesLeft == 0));
     }
 
     boolean released() {
@@ -153,9 +170,9 @@ final class SourceStep {
     }
 
     @Override
-    public void chunkFailed(String reason) {
-      inFlight--;
-      source.lost(this, reason);
+    public void abandoned() {
+      movesLeft--;
+      source.settle(this);
     }
   }
 }

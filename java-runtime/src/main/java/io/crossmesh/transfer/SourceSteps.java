@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The steps of a channel at a source host. What a process stages leaves when every destination host
@@ -21,6 +22,7 @@ final class SourceSteps {
   private final List<LocalParticipant> senders;
   private final List<String> destinations;
   private final BitSet reached = new BitSet();
+  private final BitSet lost = new BitSet();
   private final List<Link> links;
   private final LocalCopier copier;
   private final TreeMap<Long, SourceStep> steps = new TreeMap<>();
@@ -67,10 +69,18 @@ final class SourceSteps {
     }
     launch(known);
     settle(part);
+    conclude(known);
   }
 
   private SourceStep know(long step) {
-    return steps.computeIfAbsent(step, s -> new SourceStep(s, senders.size()));
+    return steps.computeIfAbsent(
+        step,
+        s -> {
+          SourceStep made = new SourceStep(s, senders.size());
+          made.granted().or(lost);
+          made.without().or(lost);
+          return made;
+        });
   }
 
   /** A destination host has a set for a step. */
@@ -80,7 +90,7 @@ final class SourceSteps {
     boolean known = steps.containsKey(step);
     if (destination < 0
         || channel.dead(step) != null
-        || (!known && (past || steps.size() >= KNOWN_MAX))) {
+        || (!known && (past || channel.ending() || steps.size() >= KNOWN_MAX))) {
       return;
     }
     SourceStep granted = know(step);
@@ -96,41 +106,75 @@ final class SourceSteps {
       return;
     }
     known.done().set(destination);
-    if (known.done().cardinality() == destinations.size()) {
-      known.deliver();
-      for (SourceStep.Part part : known.parts()) {
-        if (part != null) {
-          settle(part);
-        }
-      }
-      forgetIfDone(known);
+    known.without().clear(destination);
+    conclude(known);
+  }
+
+  /** A destination host will not have a step. */
+  void givenUp(String host, long step) {
+    int destination = destinations.indexOf(host);
+    SourceStep known = steps.get(step);
+    if (destination >= 0 && known != null && !known.done().get(destination)) {
+      known.without().set(destination);
+      conclude(known);
     }
   }
 
-  /** A destination host got a chunk damaged. */
-  void resend(String host, long step, ControlCodec.Chunk chunk) {
-    SourceStep known = steps.get(step);
-    HostMove staged = plan.origin(chunk.move());
-    SourceStep.Part part = known == null || staged == null ? null : known.part(staged.stager());
-    Peer peer = node.peers().ofHost(host);
-    if (known == null
-        || known.delivered()
-        || staged == null
-        || part == null
-        || part.released()
-        || peer == null
-        || !peer.connected()
-        || !destinations.contains(host)
-        || chunk.chunk() >= staged.chunks()) {
-      node.drop();
+  /** A destination host is lost: what it has not got by now it will not get. */
+  void lose(String host) {
+    int destination = destinations.indexOf(host);
+    if (destination < 0) {
       return;
     }
-    Resend.post(node, channel, part, staged, chunk, peer);
+    lost.set(destination);
+    for (SourceStep step : new ArrayList<>(steps.values())) {
+      if (!step.done().get(destination)) {
+        step.granted().set(destination);
+        step.without().set(destination);
+        launch(step);
+        conclude(step);
+      }
+    }
   }
 
-  /** Whether staging sets stay as they are until every destination host has the step. */
-  boolean keeps() {
-    return node.options().checksums();
+  /** No more steps begin: those that not every process here has sent end for all. */
+  void beginNoMore(Failure why) {
+    for (SourceStep step : new ArrayList<>(steps.values())) {
+      if (!step.started()) {
+        steps.remove(step.step());
+      } else if (senders.stream().anyMatch(sender -> step.part(sender.index()) == null)) {
+        channel.failStep(step.step(), why, true);
+      }
+    }
+  }
+
+  /** Ends a step of which every destination host has said what became of it there. */
+  private void conclude(SourceStep known) {
+    if (known.over() || !known.settled(destinations.size())) {
+      return;
+    }
+    if (known.without().isEmpty()) {
+      known.deliver();
+      settleAll(known);
+      forgetIfDone(known);
+    } else {
+      Failure failure = channel.recovery().undelivered(known.step());
+      fail(known.step());
+      senders.forEach(sender -> sender.stepOver(known.step(), failure));
+    }
+  }
+
+  private void settleAll(SourceStep step) {
+    for (SourceStep.Part part : step.parts()) {
+      if (part != null) {
+        settle(part);
+      }
+    }
+  }
+
+  /** The step with this number, if it is known and not over. */
+  @Nullable SourceStep step(long number) {
+    return steps.get(number);
   }
 
   private void launch(SourceStep step) {
@@ -190,15 +234,7 @@ final class SourceSteps {
       }
     }
     steps.remove(step.step());
-  }
-
-  /** A chunk could not be sent. */
-  void lost(SourceStep.Part part, String reason) {
-    if (part.over()) {
-      settle(part);
-    } else {
-      channel.failStep(part.step().step(), channel.lostFailure(reason), true);
-    }
+    channel.touch();
   }
 
   /** Whether the step is known and not delivered to everybody. */
@@ -213,11 +249,8 @@ final class SourceSteps {
       return;
     }
     dead.end();
-    for (SourceStep.Part part : dead.parts()) {
-      if (part != null) {
-        settle(part);
-      }
-    }
+    settleAll(dead);
+    channel.touch();
   }
 
   /** Steps after {@code horizon} that are not delivered. */

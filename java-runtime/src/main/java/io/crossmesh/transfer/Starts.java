@@ -50,6 +50,23 @@ final class Starts {
     return "source host '%s' began step %d without it".formatted(sources.get(source), last[source]);
   }
 
+  /** Whether every source host that is not lost has begun a step. */
+  boolean begun(SinkStep step, Losses losses) {
+    return without(step).stream().allMatch(losses::has);
+  }
+
+  /** Whether a source host that is there will never begin a step, or none has begun it. */
+  boolean isHopeless(SinkStep step, Losses losses) {
+    boolean refused =
+        without(step).stream().anyMatch(host -> losses.silent(host) && !losses.has(host));
+    return refused || (step.started().isEmpty() && allSilent(losses));
+  }
+
+  /** Whether no source host will begin a step any more. */
+  boolean allSilent(Losses losses) {
+    return sources.stream().allMatch(losses::silent);
+  }
+
   /** The source hosts that have not begun a step. */
   List<String> without(SinkStep step) {
     return sources.stream().filter(host -> !step.started().get(sources.indexOf(host))).toList();

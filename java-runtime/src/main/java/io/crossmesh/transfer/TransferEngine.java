@@ -265,7 +265,11 @@ public final class TransferEngine implements AutoCloseable {
 
   private void dispatch(String host, ControlMessage message) {
     Channel channel = openings.channel(message.channel());
-    if (channel == null) {
+    if (channel == null && message.kind() == MessageKind.RESEND) {
+      // Over here: whoever asks for a chunk of it must not wait.
+      node.outbox()
+          .send(host, MessageKind.LACKS, message.channel(), message.step(), message.payload());
+    } else if (channel == null) {
       openings.early(host, message);
     } else {
       channel.message(host, message);

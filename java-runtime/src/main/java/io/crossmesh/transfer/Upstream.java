@@ -152,8 +152,10 @@ final class Upstream {
     public void failed(String reason) {
       SinkStep ofStep = Objects.requireNonNull(step);
       LandingSet into = into();
+      InMove ofMove = Objects.requireNonNull(in);
+      int index = chunk;
       release();
-      sink.lost(ofStep, into, reason);
+      sink.lost(ofStep, into, ofMove, index);
       channel.unpin();
     }
 

@@ -75,7 +75,7 @@ public final class Cases {
 
   /** Defaults with small chunks. */
   public static EngineOptions options(long chunkBytes, int window) {
-    return new EngineOptions(chunksOf(chunkBytes), Runnable::run, window, 4096, true);
+    return new EngineOptions(chunksOf(chunkBytes), Runnable::run, window, 4096, true, true);
   }
 
   public static TensorSide tensor(

@@ -1,5 +1,6 @@
 package io.crossmesh.transfer.soak;
 
+import io.crossmesh.transfer.sim.LossScenario;
 import io.crossmesh.transfer.sim.Scenario;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -81,9 +82,13 @@ public final class SeedRun {
     }
   }
 
-  /** Runs one seed here; throws what it throws. Three of four are storms. */
+  /** Runs one seed here; throws what it throws. Of eight, five are storms and one loses hosts. */
   public static void replay(long seed, Path directory) {
-    new Scenario(seed, seed % 4 != 0, directory).run();
+    if (seed % 8 == 7) {
+      new LossScenario(seed, directory).run();
+    } else {
+      new Scenario(seed, seed % 4 != 0, directory).run();
+    }
   }
 
   /**
