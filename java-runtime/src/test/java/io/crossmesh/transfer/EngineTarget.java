@@ -87,8 +87,9 @@ final class EngineTarget {
             case READY -> ControlCodec.digest("0123");
             case CHANNEL_FAIL, STEP_FAIL -> ControlCodec.failure(failure);
             case CLOSE -> ControlCodec.number(9);
-            case RESEND -> ControlCodec.chunk(new ControlCodec.Chunk(0, 0));
-            case START, GRANT, DONE -> new byte[0];
+            case RESEND, LACKS -> ControlCodec.chunk(new ControlCodec.Chunk(0, 0));
+            case LOST -> ControlCodec.loss(new ControlCodec.Loss("b", "gone"));
+            case START, GRANT, DONE, GIVE_UP -> new byte[0];
             case CHUNK -> new byte[48];
           };
       WireHeader header = new WireHeader().reset(kind, 0);
