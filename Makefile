@@ -6,13 +6,14 @@
 #   make fuzz-guided  the same targets by Jazzer, guided by coverage; GUIDED_RUNS=N for each
 #   make load    64 channels and 200 Flight clients at one agent for a minute, then more clients than it lets in
 #   make soak-transfers  100,000 transfers over four agents, and what all processes hold meanwhile; TRANSFERS=N
+#   make kills   300 agents killed or stopped in the middle of the paper's cases; KILLS=N, MINUTES=N
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
 #   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles fuzz fuzz-guided lab load soak soak-transfers wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles fuzz fuzz-guided kills lab load soak soak-transfers wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -118,6 +119,9 @@ load: venv
 
 soak-transfers: venv
 	cd benchmarks && ../$(BIN)/python -m endurance.transfers $(if $(TRANSFERS),--transfers $(TRANSFERS))
+
+kills: venv
+	cd benchmarks && ../$(BIN)/python -m kills $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots
