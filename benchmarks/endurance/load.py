@@ -193,7 +193,7 @@ def under_load(seconds: float, channels: int, clients: int) -> list[str]:
         return [*load.failures, *figures.growth(first, last)] + (["over its quota"] if load.over_quota else [])
 
 
-def over_quota(clients: int) -> list[str]:
+def over_quota(clients: int, calls: int = CALLS_PER_CLIENT_OF_A_NARROW_DOOR) -> list[str]:
     """Prints; returns what is wrong."""
     options = ["--flight-calls", str(CALLS_OF_A_NARROW_DOOR)]
     with contextlib.ExitStack() as stack:
@@ -203,7 +203,7 @@ def over_quota(clients: int) -> list[str]:
         for number in range(clients):
             client = Client(address, token, number)
             stack.callback(client.close)
-            load.start(lambda client=client: _calls(load, client, CALLS_PER_CLIENT_OF_A_NARROW_DOOR))
+            load.start(lambda client=client: _calls(load, client, calls))
         load.join()
         counted = cluster.status()["a"]["refused"]["quota"]
         print(

@@ -17,8 +17,7 @@ import java.util.zip.CRC32C;
 
 /**
  * Whole messages, in the name of a peer, to engines with a channel in the middle of a step. Whether
- * they are believed is not asked, as they look like the peer's: nothing may break, and other
- * channels move tensors afterwards.
+ * they are believed is not asked, as they look like the peer's; but nothing may break.
  */
 final class EngineTarget {
   /** Then the hosts are fresh ones again, and the channel another. */
@@ -125,7 +124,6 @@ final class EngineTarget {
     quad.cluster().run(Quad.SECOND / 512);
     boolean accepted = dropped() == before;
     if (++messages % MESSAGES_PER_CLUSTER == 0) {
-      quad.step(quad.open("another", 1), 0);
       quad.close();
       quad = fresh();
     }
