@@ -35,6 +35,7 @@ import org.apache.arrow.vector.ipc.message.IpcOption;
  * The service of host a, without a network: both tiles of a tensor lie there, and no other host is
  * known. Every call gives its Arrow buffers and its memory of the arena back.
  */
+@SuppressWarnings("NullAway") // Calls have no context here, and those that succeed no failure.
 final class FuzzedService implements AutoCloseable {
   private static final String HOST = "a";
   private static final long ARENA_BYTES = 1 << 20;
