@@ -68,6 +68,7 @@ bench: venv bench-planner bench-tiles
 	$(BIN)/crossmesh bench latency
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/runner.py --jax
+	$(BIN)/python benchmarks/steady.py
 
 # Each peer by itself: one that does not install is skipped, with a word, by the benchmark.
 # PEERS_PYTHON names an interpreter that has them; by default a virtual environment is made for them.
