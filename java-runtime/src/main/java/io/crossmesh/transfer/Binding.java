@@ -10,10 +10,16 @@ import java.util.TreeSet;
  *
  * @param id a hash of the name and the claims
  * @param claims sorted by side, host and number
+ * @param hosts all hosts, sorted
  */
-record Binding(String name, long id, List<Claim> claims, PlanRequest request) {
-  Binding {
-    claims = List.copyOf(claims);
+record Binding(String name, long id, List<Claim> claims, PlanRequest request, List<String> hosts) {
+  Binding(String name, long id, List<Claim> claims, PlanRequest request) {
+    this(
+        name,
+        id,
+        List.copyOf(claims),
+        request,
+        claims.stream().map(Claim::host).distinct().sorted().toList());
   }
 
   /** The hosts of a side, sorted. */
@@ -24,13 +30,6 @@ record Binding(String name, long id, List<Claim> claims, PlanRequest request) {
         hosts.add(claim.host());
       }
     }
-    return List.copyOf(hosts);
-  }
-
-  /** All hosts, sorted. */
-  List<String> hosts() {
-    TreeSet<String> hosts = new TreeSet<>();
-    claims.forEach(claim -> hosts.add(claim.host()));
     return List.copyOf(hosts);
   }
 }

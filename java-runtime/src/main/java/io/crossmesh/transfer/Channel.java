@@ -2,8 +2,8 @@ package io.crossmesh.transfer;
 
 import io.crossmesh.plan.Plan;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,6 +28,7 @@ final class Channel {
   private final Binding binding;
   private final List<LocalParticipant> senders;
   private final List<LocalParticipant> receivers;
+  private final List<LocalParticipant> participants;
   private final ChannelText text;
   private final ChannelOpening opening;
   private final Closings closings;
@@ -53,6 +54,7 @@ final class Channel {
     this.binding = binding;
     this.senders = List.copyOf(senders);
     this.receivers = List.copyOf(receivers);
+    this.participants = Stream.concat(senders.stream(), receivers.stream()).toList();
     this.text = new ChannelText(node.host(), binding);
     this.closings = new Closings(binding, text);
     this.opening = new ChannelOpening(node, this, binding);
@@ -91,12 +93,6 @@ final class Channel {
     return text.what();
   }
 
-  private List<LocalParticipant> participants() {
-    List<LocalParticipant> all = new ArrayList<>(senders);
-    all.addAll(receivers);
-    return all;
-  }
-
   /**
    * Reserves everything this host needs.
    *
@@ -114,7 +110,7 @@ final class Channel {
       return;
     }
     open = true;
-    for (LocalParticipant participant : participants()) {
+    for (LocalParticipant participant : participants) {
       participant.opened(ready.info(id(), participant), ready.stagingSets(participant));
     }
     inbox.open();
@@ -147,7 +143,7 @@ final class Channel {
   /** Forgets dead steps that neither a process here nor a source host can begin any more. */
   void forget() {
     long through = roles().startedByAll();
-    for (LocalParticipant participant : participants()) {
+    for (LocalParticipant participant : participants) {
       through = participant.closing() ? through : Math.min(through, participant.lastCalled());
     }
     deadSteps.forgetThrough(through);
@@ -189,8 +185,8 @@ final class Channel {
     if (!open || ended || deadSteps.get(step) != null) {
       return;
     }
-    boolean past = participants().stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
-    boolean awaited = participants().stream().anyMatch(p -> p.awaits(step));
+    boolean past = participants.stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
+    boolean awaited = participants.stream().anyMatch(p -> p.awaits(step));
     if (past && !awaited && !roles().isLive(step)) {
       return;
     }
@@ -199,7 +195,7 @@ final class Channel {
     if (tell) {
       tell(MessageKind.STEP_FAIL, step, ControlCodec.failure(failure));
     }
-    for (LocalParticipant participant : participants()) {
+    for (LocalParticipant participant : participants) {
       participant.stepOver(step, failure);
     }
   }
@@ -283,7 +279,7 @@ final class Channel {
 
   /** A participant is done; with the last one the channel is over here. */
   void closed() {
-    if (participants().stream().allMatch(LocalParticipant::closed)) {
+    if (participants.stream().allMatch(LocalParticipant::closed)) {
       end();
     }
   }
@@ -308,14 +304,14 @@ final class Channel {
     boolean wasOpen = open;
     end();
     if (!wasOpen) {
-      participants()
-          .forEach(participant -> registry.withdraw(participant, failure, binding.claims()));
+      participants.forEach(
+          participant -> registry.withdraw(participant, failure, binding.claims()));
       return;
     }
     if (tell) {
       tell(MessageKind.CHANNEL_FAIL, 0, ControlCodec.failure(failure));
     }
-    participants().forEach(participant -> participant.channelOver(failure));
+    participants.forEach(participant -> participant.channelOver(failure));
   }
 
   private void end() {
@@ -395,7 +391,7 @@ final class Channel {
   }
 
   EngineStatus.Channel status() {
-    boolean closing = participants().stream().anyMatch(LocalParticipant::closing);
+    boolean closing = participants.stream().anyMatch(LocalParticipant::closing);
     return new EngineStatus.Channel(
         binding.name(),
         id(),

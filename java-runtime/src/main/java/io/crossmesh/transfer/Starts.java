@@ -42,7 +42,11 @@ final class Starts {
 
   /** The lowest of the greatest steps: no source host will begin it or one before it again. */
   long all() {
-    return Arrays.stream(last).min().orElse(Long.MAX_VALUE);
+    long lowest = Long.MAX_VALUE;
+    for (long step : last) {
+      lowest = Math.min(lowest, step);
+    }
+    return lowest;
   }
 
   /** Why a step that a source host has left out is over. */
