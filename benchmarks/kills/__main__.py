@@ -1,45 +1,43 @@
 """Random kills of agents in the middle of a step, every byte and every end checked.
 
+With `--links`, links of the lab go down as well: then a step ends by its timeout, which counts as a fault.
+
 A cluster has more agents than a case needs, so that several die before it is started anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import os
 import random
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lab.cases import all_cases
+from lab.errors import CannotStart
+from lab.network import Network, Shape
 
 import crossmesh as cm
 from crossmesh._demo import Case, tensor
 
+from . import links
+from .outcome import REPLICATED, SLACK, Kill, report, roles
+
 TIMEOUT = 20.0
-SLACK = 2.0
 STOPPED = 5.0
+TCP = {"UCX_TLS": "tcp"}
+"""As between hosts. Who is killed while it writes into the shared memory of another leaves that deaf to all others."""
 AGENTS = 9
-REPLICATED = ("2", "5")  # another source host holds every slice
-
-
-@dataclass(frozen=True)
-class Kill:
-    """What was done to whom, and what became of the live receivers."""
-
-    case: str
-    how: str
-    role: str
-    ends: tuple[str, ...]
-    seconds: float
-    faults: tuple[str, ...]
+STOPS = 0.1  # so many are stopped, the others killed
+LINKS_FOR_EACH_CLUSTER = 1
+LINK_MIB = 16.0  # so that a step takes long enough to be cut
+MANY_TO_MANY = ("1", "2", "3", "4", "5", "6", "7", "9")
+RELAYED = ("7", "m5", "m6", "m7")
 
 
 def moved(case: Case, hosts: list[str]) -> Case:
@@ -50,15 +48,6 @@ def moved(case: Case, hosts: list[str]) -> Case:
         for side, names in ((case.src, hosts[:cut]), (case.dst, hosts[cut:]))
     )
     return Case(case.name, case.spec, src, dst)
-
-
-def roles(plan: cm.Plan, case: Case) -> dict[str, str]:
-    """What each host does in a plan."""
-    known = dict.fromkeys(case.dst.mesh.hosts, "receiver")
-    starts = [move.route[0] for move in plan.moves]
-    known |= {host: "relay" for move in plan.moves for host in move.route[1:-1]}
-    known |= {host: "relay" for host in starts if host in known}
-    return known | dict.fromkeys(case.src.mesh.hosts, "source")
 
 
 def end(transfer: cm.Transfer[Any]) -> tuple[str, Any]:
@@ -138,32 +127,57 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--mib", type=float, default=4.0, help="size of a tensor")
+    parser.add_argument("--links", action="store_true", help="links of the lab go down, too; nobody notices that yet")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))  # noqa: S311
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}")
+    lab = chosen.links and can_build_a_lab()
     dice = random.Random(chosen.seed)  # noqa: S311
-    cases = [case for case in all_cases(chosen.mib) if len(case.src.mesh.hosts) > 1 or case.name == "7"]
     stop = time.monotonic() + 60 * chosen.minutes
     found: list[Kill] = []
-    while len(found) < chosen.kills and time.monotonic() < stop:
+
+    def more() -> bool:
+        return len(found) < chosen.kills and time.monotonic() < stop
+
+    def keep(one: Kill | None) -> None:
+        for fault in one.faults if one else ():
+            print(f"FAULT in {one}: {fault}", flush=True)
+        found.extend([one] if one else [])
+
+    while more():
         alive = [f"k{i}" for i in range(AGENTS)]
-        with cm.LocalCluster(alive, arena="256MiB") as cluster:
-            while len(found) < chosen.kills and time.monotonic() < stop:
-                case = dice.choice(cases)
+        with cm.LocalCluster(alive, arena="256MiB", env=TCP) as cluster:
+            while more():
+                role, case = draw(dice, chosen.mib)
                 needed = len(case.src.mesh.hosts) + len(case.dst.mesh.hosts)
                 if needed > len(alive):
                     break
-                how = "stop" if dice.random() < 0.1 else "kill"
-                one = moved(case, dice.sample(alive, needed))
+                how = "stop" if dice.random() < STOPS else "kill"
                 before = list(alive)
-                result = kill(cluster, one, how, dice.choice(("source", "relay", "receiver")), dice)
-                if result is not None:
-                    found.append(result)
-                    for fault in result.faults:
-                        print(f"FAULT in {result}: {fault}", flush=True)
+                keep(kill(cluster, moved(case, dice.sample(alive, needed)), how, role, dice))
                 alive = [host for host in before if is_alive(cluster.pid(host))]
+        for _ in range(LINKS_FOR_EACH_CLUSTER if lab and more() else 0):
+            role, case = draw(dice, LINK_MIB)
+            keep(links.cut(case, LINK_MIB, role, dice))
     report(found)
     return 1 if any(one.faults for one in found) else 0
+
+
+def draw(dice: random.Random, mib: float) -> tuple[str, Case]:
+    """Whom to hit, and a case where somebody does that: without several receivers of a slice nobody relays."""
+    role = dice.choice(("source", "relay", "receiver"))
+    cases = [case for case in all_cases(mib) if case.name in (RELAYED if role == "relay" else MANY_TO_MANY)]
+    return role, dice.choice(cases)
+
+
+def can_build_a_lab() -> bool:
+    """Whether links can go down here; says so if not."""
+    try:
+        Network(Shape(2, links.RATE)).close()
+    except CannotStart as error:
+        print(f"No links go down: {error}")
+        return False
+    return True
 
 
 def is_alive(pid: int) -> bool:
@@ -173,22 +187,6 @@ def is_alive(pid: int) -> bool:
         return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-def report(found: list[Kill]) -> None:
-    """The table of documentation: of each case and role, who completed."""
-    rows: dict[tuple[str, str, str], list[Kill]] = collections.defaultdict(list)
-    for one in found:
-        rows[one.case, one.how, one.role].append(one)
-    print("| case | | role | times | live receivers that completed | got PeerLost | slowest |")
-    print("|---|---|---|---|---|---|---|")
-    for (case, how, role), kills in sorted(rows.items()):
-        ends = [e for one in kills for e in one.ends]
-        print(
-            f"| {case} | {how} | {role} | {len(kills)} | {ends.count('done')} of {len(ends)} "
-            f"| {ends.count('PeerLost')} | {max(one.seconds for one in kills):.2f} s |"
-        )
-    print(f"{len(found)} kills, {sum(bool(one.faults) for one in found)} with faults")
 
 
 if __name__ == "__main__":

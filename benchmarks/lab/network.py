@@ -108,6 +108,11 @@ class Network:
                 _limit(self.namespace(host), f"eth{nic}", rate, "change")
                 _limit(switches, f"{host}n{nic}", rate, "change")
 
+    def take_down(self, host: str) -> None:
+        """Cut a host off: its cables are pulled at the switch, and nothing is said to anybody."""
+        for nic in range(self.shape.nics):
+            run("ip", "-n", self._prefix + "sw", "link", "set", f"{host}n{nic}", "down")
+
     def processes(self, host: str) -> list[int]:
         """The processes that run on a host."""
         return _processes(self.namespace(host))
