@@ -168,7 +168,9 @@ final class Channel {
   /** Why a step is over for one side before it is called, if it is. */
   @Nullable Failure over(long step, Side side) {
     Failure dead = deadSteps.get(step);
-    if (dead != null || roles().isWhole(step)) {
+    // A source that had no part in a step which is whole here forgets it with the first loss.
+    boolean kept = side == Side.DST || !recovery.losses().ending();
+    if (dead != null || (kept && roles().isWhole(step))) {
       return dead;
     }
     Failure closed = closings.over(step);
