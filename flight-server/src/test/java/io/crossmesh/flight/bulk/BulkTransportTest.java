@@ -27,7 +27,7 @@ final class BulkTransportTest extends TransportContract {
   }
 
   private Transport make(String token) throws Exception {
-    return new DoorTransport(directory.resolve("bell" + made++), token);
+    return DoorTransport.open(directory.resolve("bell" + made++), token);
   }
 
   @Test

@@ -1,6 +1,5 @@
 package io.crossmesh.transfer.contract;
 
-import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -8,8 +7,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Random;
 
 /** A transport that flips one bit in some of the payloads of tensors that arrive, by a seed. */
-public final class FlippingTransport implements Transport {
-  private final Transport transport;
+public final class FlippingTransport extends ForwardingTransport {
   private final double share;
   private final Random dice;
   private long flipped;
@@ -18,7 +16,7 @@ public final class FlippingTransport implements Transport {
    * @param share of the payloads, from 0 to 1
    */
   public FlippingTransport(Transport transport, double share, long seed) {
-    this.transport = transport;
+    super(transport);
     this.share = share;
     this.dice = new Random(seed);
   }
@@ -39,7 +37,7 @@ public final class FlippingTransport implements Transport {
 
   @Override
   public void start(Handler handler) {
-    transport.start(
+    super.start(
         new Handler() {
           @Override
           @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
@@ -99,51 +97,5 @@ public final class FlippingTransport implements Transport {
     public void failed(String reason) {
       landing.failed(reason);
     }
-  }
-
-  @Override
-  public String address() {
-    return transport.address();
-  }
-
-  @Override
-  public void connect(int peer, String address) {
-    transport.connect(peer, address);
-  }
-
-  @Override
-  public void disconnect(int peer) {
-    transport.disconnect(peer);
-  }
-
-  @Override
-  public void send(
-      int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
-    transport.send(peer, header, payload, bulk, done);
-  }
-
-  @Override
-  public int progress() {
-    return transport.progress();
-  }
-
-  @Override
-  public void awaitEvent(long timeoutNanos) {
-    transport.awaitEvent(timeoutNanos);
-  }
-
-  @Override
-  public void wakeup() {
-    transport.wakeup();
-  }
-
-  @Override
-  public Counters counters() {
-    return transport.counters();
-  }
-
-  @Override
-  public void close() {
-    transport.close();
   }
 }
