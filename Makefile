@@ -8,7 +8,7 @@
 #   make soak-transfers  100,000 transfers over four agents, and what all processes hold meanwhile; TRANSFERS=N
 #   make kills   300 agents killed or stopped in the middle of the paper's cases; KILLS=N, MINUTES=N
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
-#   make bench   the link beside ucx_perftest; start, memory, opening; planning (make bench-planner); copies of tiles (make bench-tiles)
+#   make bench   the link beside ucx_perftest; start, memory, opening; planning and schedules (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
@@ -83,6 +83,7 @@ bench-planner: venv
 	$(MVN) -q -pl benchmarks/jmh -am compile dependency:build-classpath -Dmdep.outputFile=target/classpath -DskipTests
 	"$$(scripts/find-jdk)/bin/java" --sun-misc-unsafe-memory-access=allow -cp "benchmarks/jmh/target/classes:$$(cat benchmarks/jmh/target/classpath)" io.crossmesh.bench.PlanningTable
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/schedules.py
 
 bench-tiles: $(JAR)
 	"$$(scripts/find-jdk)/bin/java" --enable-native-access=ALL-UNNAMED -cp $(JAR) benchmarks/tiles/TileCopies.java benchmarks/tiles/rows.c

@@ -42,6 +42,7 @@ public final class Adaptive {
   private final Network network;
   private final Budget budget;
   private final int[][][] order;
+  private final Instants instants;
   private Optional<Candidate> best = Optional.empty();
   private int runs;
 
@@ -52,6 +53,7 @@ public final class Adaptive {
     this.budget = budget;
     this.tasks = new Tasks(shape);
     this.order = GreedyDispatcher.order(tasks);
+    this.instants = Instants.of(tasks);
     this.runs = Math.clamp(OPS_MAX / tasks.count(), RUNS_MIN, RUNS_MAX);
   }
 
@@ -113,7 +115,7 @@ public final class Adaptive {
 
   /** For a run that may end early where it cannot be the best. */
   private Engine engine(boolean split) {
-    Engine engine = new Engine(tasks, timing, split, network);
+    Engine engine = new Engine(tasks, timing, split, network, instants);
     return best.map(found -> engine.within(found.makespan(), split)).orElse(engine);
   }
 

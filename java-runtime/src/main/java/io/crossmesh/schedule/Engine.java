@@ -36,6 +36,11 @@ final class Engine {
 
   /** An engine for one run of the operations of {@code timing}'s shape. */
   Engine(Tasks tasks, Timing timing, boolean split, Network network) {
+    this(tasks, timing, split, network, Instants.of(tasks));
+  }
+
+  /** The same, which writes over the instants of a run that nobody asks about any more. */
+  Engine(Tasks tasks, Timing timing, boolean split, Network network, Instants instants) {
     this.shape = tasks.shape();
     this.tasks = tasks;
     this.timing = timing;
@@ -48,10 +53,11 @@ final class Engine {
     this.links = new Links(shape, network, tasks.transfers());
     int n = shape.stages();
     this.clock = new StageClock(n);
-    this.start = filled(tasks.count());
-    this.end = filled(tasks.count());
-    this.sendStart = filled(tasks.transfers());
-    this.arrival = filled(tasks.transfers());
+    instants.clear();
+    this.start = instants.start();
+    this.end = instants.end();
+    this.sendStart = instants.sendStart();
+    this.arrival = instants.arrival();
     this.running = new int[n];
     this.outbox = new int[n];
     Arrays.fill(running, -1);
@@ -61,12 +67,6 @@ final class Engine {
     this.marked = new boolean[n];
     this.marks = new int[n];
     this.left = shape.inference() || split ? tasks.count() : tasks.transfers();
-  }
-
-  private static long[] filled(int size) {
-    long[] array = new long[size];
-    Arrays.fill(array, -1);
-    return array;
   }
 
   /** Gives up as soon as a run is sure to take longer than so many ticks. */
