@@ -59,6 +59,7 @@ def run_cases(
     mib: Annotated[float | None, typer.Option(help="MiB of each tensor, instead of the paper's by 8.")] = None,
     repeats: Annotated[int, typer.Option(help="Steps of each case and variant; the median counts.")] = 3,
     baselines: Annotated[int, typer.Option(help="At most so many of all but auto.")] = 3,
+    checksums: Annotated[str, typer.Option(help="The agents' --checksums: on, off or auto.")] = "auto",
     slow: Annotated[float, typer.Option(help="Seconds from which on one step is enough.")] = 10.0,
     results: Annotated[Path | None, typer.Option("--json", help="Where to write all numbers.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Directory for the figures.")] = None,
@@ -84,6 +85,7 @@ def run_cases(
                 baseline_repeats=baselines,
                 mib=mib,
                 slow_seconds=slow,
+                options=["--checksums", checksums],
                 say=progress,
                 into=found,
             )

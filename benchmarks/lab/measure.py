@@ -179,6 +179,7 @@ def measure(
     baseline_repeats: int,
     mib: float | None,
     slow_seconds: float,
+    options: Sequence[str] = (),
     say: Callable[[str], None],
     into: list[Result],
 ) -> None:
@@ -190,6 +191,7 @@ def measure(
       `slow_seconds` is run once, and its first step counts.
     - `baseline_repeats`: at most so many of what is not `auto`.
     - `mib`: as in `all_cases`.
+    - `options`: more of the agents' command line.
     - `say`: is told what goes on.
     - `into`: gets the result, which grows by the case, so that a run that is interrupted has what it measured.
     """
@@ -197,7 +199,7 @@ def measure(
     with Network(shape) as network:
         say("measuring the line")
         rate = line_rate(network)
-        with Hosts(network, arena="2GiB") as hosts:
+        with Hosts(network, arena="2GiB", options=lambda _: list(options)) as hosts:
             latency = hosts.latency()
             result = Result(shape, rate, latency, mib)
             into.append(result)

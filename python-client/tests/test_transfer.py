@@ -268,3 +268,27 @@ def test_a_tile_of_other_bytes_is_named_with_its_host():
     _verify(leaf, sent, {0: sent[:2], 1: sent[2:]})
     with pytest.raises(cm.CrossmeshError, match=r"device 1 of .*w.*host 'h1'"):
         _verify(leaf, sent, {0: sent[:2], 1: np.nextafter(sent[2:], 9)})
+
+
+def test_a_bit_that_flips_after_the_send_ends_the_step_for_both_ends(cluster):
+    spec = cm.TensorSpec((1000,), "float32")
+    src, dst = (cm.Sharding(cm.Mesh((1,), hosts=[host]), "R") for host in ("h0", "h1"))
+    with (
+        cluster.agent("h0").sender("verified", spec, src, depth=1) as tx,
+        cluster.agent("h1").receiver("verified", spec, dst, depth=1, verify=True) as rx,
+    ):
+        whole = np.arange(1000, dtype=np.float32)
+        tx.send({0: whole}).result(30)  # it takes the only landing set: the next one waits where it is staged
+        tiles = tx.arrays(30)
+        tiles[0][:] = whole
+        damaged = tx.send(tiles)
+        until(lambda: any(channel["live_steps"] for channel in cluster.status()["h0"]["channels"]), seconds=20)
+        cluster.status()  # a turn of the agent later the digests are there
+        tiles[0][7] += 1
+        assert same(rx.recv().result(30)[0], whole)
+        with pytest.raises(cm.TransferCorrupted, match=r"host 'h0' sent of tensor .*on host 'h1'"):
+            rx.recv().result(30)
+        with pytest.raises(cm.TransferCorrupted):
+            damaged.result(30)
+        tx.send({0: whole})
+        assert same(rx.recv().result(30)[0], whole)

@@ -21,6 +21,7 @@ from ._errors import (
     ScheduleError,
     StepMismatch,
     TransferCancelled,
+    TransferCorrupted,
     TransferTimeout,
 )
 from ._mesh import Device, Mesh
@@ -72,6 +73,7 @@ __all__ = [
     "Topology",
     "Transfer",
     "TransferCancelled",
+    "TransferCorrupted",
     "TransferSpan",
     "TransferTimeout",
     "UnitTask",

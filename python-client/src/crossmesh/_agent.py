@@ -58,6 +58,7 @@ class Agent:
         topology: Topology | None = None,
         devices: Sequence[int] | None = None,
         hosts: Sequence[str] | None = None,
+        verify: bool = False,
     ) -> Sender:
         """Open the sending end of a channel. Does not wait for the other parties.
 
@@ -76,6 +77,9 @@ class Agent:
         - `devices`: the device indices of this process, if several processes of this host share the mesh. By
             default those of this JAX process (`NamedSharding`), or all of this host.
         - `hosts`: the host of each JAX process, as in `Sharding.from_jax`.
+        - `verify`: whether the tiles of each step are compared, by digests, with what was sent before they are handed
+            over, copies inside a host too. It is enough that one process of either side says so. A step that is
+            unlike ends with `TransferCorrupted`, for all.
 
         **Returns:** a `Sender`, which is a context manager.
 
@@ -88,7 +92,7 @@ class Agent:
                 tx.send(x).result()
             ```
         """
-        return self._open(Sender, name, tree, src, depth, timeout, strategy, order, topology, devices, hosts)
+        return self._open(Sender, name, tree, src, depth, timeout, strategy, order, topology, devices, hosts, verify)
 
     def receiver(
         self,
@@ -103,6 +107,7 @@ class Agent:
         topology: Topology | None = None,
         devices: Sequence[int] | None = None,
         hosts: Sequence[str] | None = None,
+        verify: bool = False,
     ) -> Receiver:
         """Open the receiving end of a channel. Does not wait for the other parties.
 
@@ -122,7 +127,7 @@ class Agent:
                 x = rx.recv().result()
             ```
         """
-        return self._open(Receiver, name, tree, dst, depth, timeout, strategy, order, topology, devices, hosts)
+        return self._open(Receiver, name, tree, dst, depth, timeout, strategy, order, topology, devices, hosts, verify)
 
     def status(self) -> dict[str, Any]:
         """What the agent is doing: channels, peers, bytes sent and received, use of the arena."""
@@ -161,6 +166,7 @@ class Agent:
         topology: Topology | None,
         devices: Sequence[int] | None,
         hosts: Sequence[str] | None,
+        verify: bool,
     ) -> _End:
         if depth < 1:
             raise LayoutError(f"Channel {name!r}: depth is at least 1, got {depth}.")
@@ -193,6 +199,7 @@ class Agent:
             "strategy": strategy,
             "order": order,
             "topology": None if topology is None else topology._to_json(),
+            "verify": verify,
         }
         end = kind(self._session, name, leaves, treedef, mine, request)
         self._ends.add(end)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
 from ._control import Gateway
-from ._errors import AgentUnavailable, AuthError, CrossmeshError, LayoutError
+from ._errors import AgentUnavailable, AuthError, LayoutError, TransferCorrupted
 from ._jvm import Jvm, make_class_cache
 from ._receiver import Receiver
 from ._sender import Sender
@@ -105,7 +105,7 @@ class LocalCluster:
         _open.add(self)
         options = ["--transport", transport, "--arena", str(arena)]
         options += ["--arena-dir", arena_dir] if arena_dir else []
-        options += ["--checksums"] if checksums else []
+        options += ["--checksums", "on"] if checksums else []
         options += agent_options
         try:
             self._start(options, {"CROSSMESH_TOKEN": self._token} | (env or {}))
@@ -164,8 +164,8 @@ class LocalCluster:
 
         **Returns:** for each tensor `{device index in dst: ndarray}`, in the tree of `x`.
 
-        **Raises:** `LayoutError`, and whatever ends the transfer; `CrossmeshError` that names tensor and host if a tile
-        is not what was sent.
+        **Raises:** `LayoutError`, and whatever ends the transfer; `TransferCorrupted` that names tensor and host if a
+        tile is not what was sent.
 
         !!! Example
 
@@ -316,9 +316,9 @@ def _verify(leaf: Leaf, whole: Any, tiles: dict[int, Any]) -> None:
         sent = np.ascontiguousarray(whole[place])
         if sent.tobytes() != np.ascontiguousarray(tiles[device]).tobytes():
             host = leaf.sharding.mesh.devices[device][0]
-            raise CrossmeshError(
+            raise TransferCorrupted(
                 f"The tile of device {device} of {leaf.label} arrived on host {host!r} with other bytes than were "
-                "sent. Its memory or the way to it damages data: test both, and start agents with --checksums."
+                "sent. Its memory or the way to it damages data: test both, and start agents with --checksums on."
             )
 
 

@@ -38,6 +38,10 @@ class TransferCancelled(CrossmeshError):
     """A party cancelled the step, aborted the channel or closed it."""
 
 
+class TransferCorrupted(CrossmeshError):
+    """Bytes arrived otherwise than they were sent, and sending them again did not help."""
+
+
 class ArenaFull(CrossmeshError):
     """The shared-memory arena of a host cannot hold what a channel needs."""
 
@@ -61,6 +65,7 @@ _BY_NAME: dict[str, type[CrossmeshError]] = {
         AgentUnavailable,
         TransferTimeout,
         TransferCancelled,
+        TransferCorrupted,
         ArenaFull,
         AuthError,
         ScheduleError,

@@ -22,10 +22,12 @@ class Wire:
     transport: str = "ucx"
     encrypted: bool = False
 
-    def cluster(self, hosts: Sequence[str], arena: int) -> LocalCluster:
-        """Agents that reach each other so. `arena` is in bytes, of each."""
+    def cluster(self, hosts: Sequence[str], arena: int, options: Sequence[str] = ()) -> LocalCluster:
+        """Agents that reach each other so. `arena` is in bytes, of each; `options` are more of their command line."""
         env = {"UCX_TLS": self.ucx_tls} if self.transport == "ucx" else None
-        return LocalCluster(hosts, transport=self.transport, arena=arena, env=env, tls=self.encrypted)
+        return LocalCluster(
+            hosts, transport=self.transport, arena=arena, env=env, tls=self.encrypted, agent_options=options
+        )
 
 
 WIRES = {

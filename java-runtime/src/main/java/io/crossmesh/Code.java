@@ -19,6 +19,8 @@ public enum Code {
   TRANSFER_TIMEOUT("TransferTimeout"),
   /** A party cancelled the step or closed the channel. */
   TRANSFER_CANCELLED("TransferCancelled"),
+  /** Bytes arrived otherwise than they were sent, and sending them again did not help. */
+  TRANSFER_CORRUPTED("TransferCorrupted"),
   /** The arena's budget cannot hold what a channel needs. */
   ARENA_FULL("ArenaFull"),
   /** A wrong or missing token. */

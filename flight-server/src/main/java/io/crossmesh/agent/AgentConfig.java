@@ -62,6 +62,21 @@ public record AgentConfig(
     NONE
   }
 
+  /** Whether what is sent carries checksums. */
+  public enum Checksums {
+    /** Always. */
+    ON,
+    /** Never. */
+    OFF,
+    /** Unless no byte leaves the machine, as the agent listens on its loopback only. */
+    AUTO;
+
+    /** What it comes to for an agent that listens on an address. */
+    boolean isOn(String bind) {
+      return this == ON || (this == AUTO && !PublicAddress.isLoopback(bind));
+    }
+  }
+
   /** Reads an agent's name and door, {@code b=127.0.0.1:4711}. */
   static PeerAddress peer(String text) {
     int equals = text.indexOf('=');

@@ -84,8 +84,12 @@ final class AgentOptions {
 
   @Option(
       names = "--checksums",
-      description = "Checksum what is sent: damaged bytes are found and sent again. Default: off.")
-  private boolean checksums;
+      defaultValue = "auto",
+      paramLabel = "on|off|auto",
+      description =
+          "Checksum what is sent: damaged bytes are found and sent again. auto: unless --bind is"
+              + " this machine's loopback. Default: ${DEFAULT-VALUE}.")
+  private AgentConfig.Checksums checksums = AgentConfig.Checksums.AUTO;
 
   @Option(
       names = "--peer",
@@ -136,7 +140,7 @@ final class AgentOptions {
         arena,
         arenaDirectory,
         transport,
-        checksums,
+        checksums.isOn(bind),
         peers,
         token(environment),
         certificates,

@@ -31,6 +31,15 @@ final class PublicAddress {
     }
   }
 
+  /** Whether nobody but processes of this machine reaches a host's address. */
+  static boolean isLoopback(String host) {
+    try {
+      return InetAddress.getByName(host).isLoopbackAddress();
+    } catch (UnknownHostException e) {
+      return false;
+    }
+  }
+
   private static boolean isUniqueLocalOrShared(InetAddress address) {
     byte[] bytes = address.getAddress();
     return address instanceof Inet6Address

@@ -71,7 +71,7 @@ final class StatusBridge {
       case TRANSFER_CANCELLED -> CallStatus.CANCELLED;
       case ARENA_FULL -> CallStatus.RESOURCE_EXHAUSTED;
       case AUTH -> CallStatus.UNAUTHENTICATED;
-      case INTERNAL -> CallStatus.INTERNAL;
+      case TRANSFER_CORRUPTED, INTERNAL -> CallStatus.INTERNAL;
     };
   }
 

@@ -35,7 +35,8 @@ final class ChannelRequests {
           "timeout",
           "strategy",
           "order",
-          "topology");
+          "topology",
+          "verify");
 
   private ChannelRequests() {}
 
@@ -61,6 +62,7 @@ final class ChannelRequests {
         json.find("strategy").map(name -> Strategy.parse(name.text())),
         json.find("order").map(name -> Order.parse(name.text())),
         json.find("topology").map(MeshJson::readTopology),
+        json.find("verify").map(JsonValue::truth).orElse(false),
         owner);
   }
 

@@ -102,6 +102,19 @@ class OptionsTest {
     assertThat(config.token().matches(TOKEN)).isTrue();
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "127.0.0.1,auto,false",
+    "localhost,auto,false",
+    "::1,AUTO,false",
+    "10.1.2.3,auto,true",
+    "127.0.0.1,on,true",
+    "10.1.2.3,off,false"
+  })
+  void checksumsAreOnWhereBytesLeaveTheMachine(String bind, String said, boolean on) {
+    assertThat(parse(agent("--bind", bind, "--checksums", said)).checksums()).isEqualTo(on);
+  }
+
   @Test
   void theFileGivesWhatTheCommandLineDoesNot() throws IOException {
     Path file = directory.resolve("agent.properties");

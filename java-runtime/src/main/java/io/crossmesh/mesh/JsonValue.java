@@ -171,6 +171,14 @@ public record JsonValue(JsonNode node, String path) {
     return items(max).stream().map(JsonValue::text).toList();
   }
 
+  /** True or false. */
+  public boolean truth() {
+    if (!node.isBoolean()) {
+      throw refuse("true or false");
+    }
+    return node.booleanValue();
+  }
+
   /** A whole number in a closed range. */
   public long integer(long min, long max) {
     if (!node.isIntegralNumber()

@@ -22,6 +22,11 @@ record Binding(String name, long id, List<Claim> claims, PlanRequest request, Li
         claims.stream().map(Claim::host).distinct().sorted().toList());
   }
 
+  /** Whether tiles are compared with what was sent. */
+  boolean verified() {
+    return claims.stream().anyMatch(Claim::verify);
+  }
+
   /** The hosts of a side, sorted. */
   List<String> hosts(Side side) {
     TreeSet<String> hosts = new TreeSet<>();

@@ -93,6 +93,11 @@ final class Channel {
     return text.what();
   }
 
+  /** The words in which it fails. */
+  ChannelText text() {
+    return text;
+  }
+
   /**
    * Reserves everything this host needs.
    *
@@ -374,7 +379,7 @@ final class Channel {
     Failure finished = ended ? null : recovery.finished();
     if (finished != null) {
       fail(finished, false);
-    } else if (!ended && roles().hasCopies()) {
+    } else if (!ended && roles().hasMore()) {
       wake();
     }
     return chunks;

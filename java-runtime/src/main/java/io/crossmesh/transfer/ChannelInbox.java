@@ -87,6 +87,11 @@ final class ChannelInbox {
           sending.done(host, step);
         }
       }
+      case DIGESTS -> {
+        if (landing != null) {
+          landing.digests(host, step, message.payload());
+        }
+      }
       case GIVE_UP -> {
         if (sending != null) {
           sending.givenUp(host, step);

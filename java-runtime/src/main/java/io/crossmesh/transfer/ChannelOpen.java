@@ -18,6 +18,8 @@ import java.util.Optional;
  * @param strategy how slices travel, or whatever the other side says
  * @param order who sends first, or whatever the other side says
  * @param topology the network; the first source host that states one decides
+ * @param verify whether each step's tiles are compared with what was sent, by their digests, before
+ *     they are handed over; it is enough that one process of either side says so
  * @param owner who holds the memory, in the words of messages, such as "process 4711"
  */
 public record ChannelOpen(
@@ -30,6 +32,7 @@ public record ChannelOpen(
     Optional<Strategy> strategy,
     Optional<Order> order,
     Optional<Topology> topology,
+    boolean verify,
     String owner) {
   /** Largest depth that is accepted. */
   public static final int DEPTH_MAX = 1024;
@@ -37,5 +40,27 @@ public record ChannelOpen(
   public ChannelOpen {
     tensors = List.copyOf(tensors);
     devices = List.copyOf(devices);
+  }
+
+  /** One that asks for no digests. */
+  public ChannelOpen(
+      String name,
+      Side side,
+      List<TensorSide> tensors,
+      List<Integer> devices,
+      int depth,
+      long timeoutNanos,
+      Optional<Strategy> strategy,
+      Optional<Order> order,
+      Optional<Topology> topology,
+      String owner) {
+    this(
+        name, side, tensors, devices, depth, timeoutNanos, strategy, order, topology, false, owner);
+  }
+
+  /** The same with digests. */
+  public ChannelOpen verified() {
+    return new ChannelOpen(
+        name, side, tensors, devices, depth, timeoutNanos, strategy, order, topology, true, owner);
   }
 }

@@ -1,6 +1,8 @@
 package io.crossmesh.transfer;
 
 import io.crossmesh.Code;
+import io.crossmesh.plan.Move;
+import io.crossmesh.plan.Plan;
 
 /** The words in which a channel fails: always with its tensors, their layouts and what to do. */
 final class ChannelText {
@@ -45,6 +47,32 @@ final class ChannelText {
         loss.code(),
         "Step %d cannot be completed on host '%s', as no other host has all of tensor '%s'. %s"
             .formatted(step, host, tensor, loss.message()));
+  }
+
+  /** A tile that is not what was sent. */
+  Failure unlike(long step, Plan plan, int index, String sender) {
+    Move move = plan.moves().get(index);
+    return new Failure(
+        Code.TRANSFER_CORRUPTED,
+        ("Step %d of %s: what host '%s' sent of tensor '%s', %s of device %d's tile, arrived on host"
+                + " '%s' with other bytes for devices %s. See to the memory and the network of both.")
+            .formatted(
+                step,
+                what(),
+                sender,
+                plan.request().tensors().get(move.tensor()).tensor().key(),
+                move.box(),
+                move.sender(),
+                host,
+                move.receivers()));
+  }
+
+  /** A step that landed, but whose sender is lost before it has said what it sent. */
+  Failure unverified(long step, String lost) {
+    return new Failure(
+        Code.PEER_LOST,
+        "Step %d of %s has landed on host '%s', but host '%s' is lost and had not said by digests what it sent. Start its agent again and open the channel anew."
+            .formatted(step, what(), host, lost));
   }
 
   /** This host is lost to another one. */

@@ -21,7 +21,8 @@ record Claim(
     List<Integer> devices,
     Optional<Strategy> strategy,
     Optional<Order> order,
-    Optional<Topology> topology) {
+    Optional<Topology> topology,
+    boolean verify) {
   /** Epoch of the host's agent and a number that grows with each of its openings. */
   record Id(long epoch, long number) {}
 

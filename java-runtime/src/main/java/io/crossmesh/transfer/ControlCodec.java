@@ -26,6 +26,7 @@ final class ControlCodec {
   private static final int MESSAGE_CHARS_MAX = 2000;
   private static final int LAYOUTS_MAX = 4096;
   private static final int CLAIMS_MAX = 1 << 16;
+  private static final int DIGESTS_MAX = 1 << 20;
 
   private ControlCodec() {}
 
@@ -48,6 +49,26 @@ final class ControlCodec {
     return new Chunk(
         (int) root.get("move").integer(0, Integer.MAX_VALUE),
         (int) root.get("chunk").integer(0, Integer.MAX_VALUE));
+  }
+
+  /** The digest of what a move brings. */
+  record Digest(int move, long digest) {}
+
+  static byte[] digests(List<Digest> digests) {
+    ObjectNode node = object();
+    ArrayNode all = node.putArray("digests");
+    digests.forEach(d -> all.addObject().put("move", d.move).put("digest", d.digest));
+    return bytes(node);
+  }
+
+  static List<Digest> readDigests(byte[] payload) {
+    return parse(payload, "digests").get("digests").items(DIGESTS_MAX).stream()
+        .map(
+            d ->
+                new Digest(
+                    (int) d.get("move").integer(0, Integer.MAX_VALUE),
+                    d.get("digest").integer(Long.MIN_VALUE, Long.MAX_VALUE)))
+        .toList();
   }
 
   /** A host that is lost, and how that was noticed. */
@@ -165,6 +186,7 @@ final class ControlCodec {
     claim.strategy().ifPresent(strategy -> node.put("strategy", strategy.id()));
     claim.order().ifPresent(order -> node.put("order", order.id()));
     claim.topology().ifPresent(topology -> node.set("topology", MeshJson.write(topology)));
+    node.put("verify", claim.verify());
     return bytes(node);
   }
 
@@ -193,7 +215,8 @@ final class ControlCodec {
             root.get("devices").indices(Mesh.MAX_DEVICES, Mesh.MAX_DEVICES),
             root.find("strategy").map(v -> Strategy.parse(v.text())),
             root.find("order").map(v -> Order.parse(v.text())),
-            root.find("topology").map(MeshJson::readTopology));
+            root.find("topology").map(MeshJson::readTopology),
+            root.get("verify").truth());
     ClaimCheck.check(claim);
     return claim;
   }

@@ -70,7 +70,7 @@ final class Fetches {
       channel.failStep(
           step,
           new Failure(
-              Code.INTERNAL,
+              Code.TRANSFER_CORRUPTED,
               "Bytes from host '%s' arrived damaged at host '%s' %d times in a row (%s). See to the memory and the network of both."
                   .formatted(
                       fetch.holders.getFirst(), node.host(), fetch.failures, channel.what())),

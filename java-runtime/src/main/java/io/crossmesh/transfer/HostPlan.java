@@ -11,10 +11,12 @@ import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.TensorReshard;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -35,6 +37,7 @@ final class HostPlan {
   private final List<Branch> branches = new ArrayList<>();
   private final Bundles bundles;
   private final @Nullable HostMove[] incomingByMove;
+  private final int[] sources;
   private final Set<String> reached = new TreeSet<>();
   private final int[] movesStaged;
   private long landingChunks;
@@ -75,7 +78,7 @@ final class HostPlan {
       // After all others: what travels together must lie together.
       Spares.of(plan, host).forEach(spare -> staging.add(spare.tensor(), spare.device()));
     }
-    int[] sources = Forwarding.sources(plan.moves());
+    sources = Forwarding.sources(plan.moves());
     for (int i = 0; i < plan.moves().size(); i++) {
       Move move = plan.moves().get(i);
       if (sources[i] != Forwarding.NONE && move.route().getFirst().equals(host)) {
@@ -288,6 +291,31 @@ final class HostPlan {
   String originHost(int index) {
     Move move = plan.moves().get(index);
     return tensor(move).src().mesh().hostOf(move.sender());
+  }
+
+  /** The move that first brings what a move brings: itself, unless it is forwarded by others. */
+  int root(int index) {
+    int root = index;
+    while (sources[root] != Forwarding.NONE) {
+      root = sources[root];
+    }
+    return root;
+  }
+
+  /** For each host the moves that begin here and bring what lands there, by whatever moves. */
+  Map<String, Set<Integer>> landingElsewhere() {
+    Map<String, Set<Integer>> landing = new TreeMap<>();
+    for (int i = 0; i < plan.moves().size(); i++) {
+      Move move = plan.moves().get(i);
+      if (originHost(i).equals(host)) {
+        int brings = bundles.head(root(i));
+        for (String to :
+            move.local() ? move.route() : move.route().subList(1, move.route().size())) {
+          landing.computeIfAbsent(to, h -> new HashSet<>()).add(brings);
+        }
+      }
+    }
+    return landing;
   }
 
   /** Chunks that must land here, copied ones too, before a step is whole. */

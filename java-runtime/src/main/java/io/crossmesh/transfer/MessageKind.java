@@ -30,6 +30,10 @@ enum MessageKind {
   GIVE_UP(13),
   /** My host does not have a chunk that it was asked for. */
   LACKS(14),
+  /**
+   * What a process of my host has staged in a step, by digests of the slices that land at yours.
+   */
+  DIGESTS(15),
   /** Bytes of a move. */
   CHUNK(16);
 

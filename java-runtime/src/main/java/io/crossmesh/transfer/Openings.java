@@ -83,7 +83,8 @@ final class Openings implements Registry {
         request.devices(),
         request.strategy(),
         request.order(),
-        request.topology());
+        request.topology(),
+        request.verify());
   }
 
   /** A claim of a peer, new or repeated. */

@@ -16,6 +16,7 @@ final class Roles implements AutoCloseable {
   private final HostPlan plan;
   private final ChannelMemory memory;
   private final LocalCopier copier;
+  private final @Nullable Digests digests;
   private final List<Link> links = new ArrayList<>();
   private final @Nullable SourceSteps source;
   private final @Nullable SinkSteps sink;
@@ -50,10 +51,12 @@ final class Roles implements AutoCloseable {
       links.add(new Link(node, channel, down.get(next), window, memory.down(next)));
     }
     copier = new LocalCopier(channel, memory.local().isEmpty() ? null : memory.local().getFirst());
+    digests = binding.verified() ? new Digests(channel) : null;
     source =
         senders.isEmpty()
             ? null
-            : new SourceSteps(node, channel, plan, senders, binding.hosts(Side.DST), links, copier);
+            : new SourceSteps(
+                node, channel, plan, senders, binding.hosts(Side.DST), links, copier, digests);
     sink = receivers.isEmpty() ? null : sink(channel, binding, receivers, up);
     holdings = new Holdings(node, channel, plan, binding.hosts(Side.DST), source, sink);
   }
@@ -62,7 +65,14 @@ final class Roles implements AutoCloseable {
       Channel channel, Binding binding, List<LocalParticipant> receivers, List<Integer> up) {
     SinkSteps steps =
         new SinkSteps(
-            node, channel, plan, memory.landing(), receivers, binding.hosts(Side.SRC), links);
+            node,
+            channel,
+            plan,
+            memory.landing(),
+            receivers,
+            binding.hosts(Side.SRC),
+            links,
+            digests);
     for (int previous = 0; previous < up.size(); previous++) {
       steps.chunks().addUpstream(up.get(previous), memory.up(previous));
     }
@@ -203,15 +213,18 @@ final class Roles implements AutoCloseable {
   /** Sends and copies what can be; the number of chunks. */
   int pump() {
     int chunks = copier.pump(node.options().copyBytesPerTurn());
+    if (digests != null) {
+      chunks += digests.pump(node.options().copyBytesPerTurn());
+    }
     for (int i = 0; i < links.size(); i++) {
       chunks += links.get(i).pump();
     }
     return chunks;
   }
 
-  /** Whether copies inside the host wait for a turn. */
-  boolean hasCopies() {
-    return !copier.idle();
+  /** Whether copies inside the host, or digests, wait for a turn. */
+  boolean hasMore() {
+    return !copier.idle() || (digests != null && !digests.idle());
   }
 
   /** The channel is over: nothing is sent or landed any more. */

@@ -26,6 +26,7 @@ final class SinkSteps {
   private final Starts starts;
   private final SinkChunks chunks;
   private final SinkRecovery recovery;
+  private final @Nullable SinkDigests digests;
   private final TreeMap<Long, SinkStep> steps = new TreeMap<>();
   private final TreeSet<Long> waiting = new TreeSet<>();
   private final List<SinkStep> granted = new ArrayList<>();
@@ -38,7 +39,8 @@ final class SinkSteps {
       SetPool pool,
       List<LocalParticipant> receivers,
       List<String> sources,
-      List<Link> links) {
+      List<Link> links,
+      @Nullable Digests digests) {
     this.node = node;
     this.channel = channel;
     this.plan = plan;
@@ -48,6 +50,7 @@ final class SinkSteps {
     pool.whenFree(this::grantNext);
     this.chunks = new SinkChunks(node, channel, plan, pool, this, links);
     this.recovery = new SinkRecovery(channel, plan, this, chunks, starts);
+    this.digests = digests == null ? null : new SinkDigests(channel, plan, digests, this);
   }
 
   SinkChunks chunks() {
@@ -209,7 +212,7 @@ final class SinkSteps {
   void whole(SinkStep step) {
     // With nothing to land, that all sources have begun is all there is to wait for.
     boolean begun = plan.landingChunks() > 0 || starts.begun(step, channel.losses());
-    if (!step.over() && step.landed() && begun) {
+    if (!step.over() && step.landed() && begun && verified(step)) {
       boolean first = step.tellDone();
       // A process may sleep until it has the step; the sources are told meanwhile.
       handOver(step);
@@ -222,6 +225,20 @@ final class SinkSteps {
                 step.step(),
                 ControlMessage.NO_PAYLOAD);
       }
+    }
+  }
+
+  private boolean verified(SinkStep step) {
+    return digests == null || step.doneSent() || digests.verified(step);
+  }
+
+  /** A source host says what it staged. */
+  void digests(String host, long step, byte[] payload) {
+    SinkStep known = steps.get(step);
+    if (digests == null || known == null) {
+      node.drop();
+    } else {
+      digests.told(host, known, ControlCodec.readDigests(payload));
     }
   }
 
@@ -259,6 +276,9 @@ final class SinkSteps {
   private void forget(SinkStep step) {
     step.end();
     chunks.forget(step.step());
+    if (digests != null) {
+      digests.forget(step.step());
+    }
     steps.remove(step.step());
     waiting.remove(step.step());
     granted.remove(step);

@@ -25,6 +25,7 @@ final class SourceSteps {
   private final BitSet lost = new BitSet();
   private final List<Link> links;
   private final LocalCopier copier;
+  private final @Nullable SourceDigests digests;
   private final TreeMap<Long, SourceStep> steps = new TreeMap<>();
 
   SourceSteps(
@@ -34,7 +35,8 @@ final class SourceSteps {
       List<LocalParticipant> senders,
       List<String> destinations,
       List<Link> links,
-      LocalCopier copier) {
+      LocalCopier copier,
+      @Nullable Digests digests) {
     this.node = node;
     this.channel = channel;
     this.plan = plan;
@@ -42,6 +44,7 @@ final class SourceSteps {
     this.destinations = destinations;
     this.links = links;
     this.copier = copier;
+    this.digests = digests == null ? null : new SourceDigests(node, channel, plan, digests);
     plan.reached().forEach(host -> reached.set(destinations.indexOf(host)));
   }
 
@@ -66,6 +69,9 @@ final class SourceSteps {
     if (known.start()) {
       node.outbox()
           .send(destinations, MessageKind.START, channel.id(), step, ControlMessage.NO_PAYLOAD);
+    }
+    if (digests != null) {
+      digests.staged(part, sender.stagingSet(stagingSet));
     }
     launch(known);
     settle(part);

@@ -70,7 +70,7 @@ class DamageTest {
       Quad.Parties x = open(quad, Strategy.BROADCAST);
       quad.step(x, 0);
       for (SimProcess process : x.all()) {
-        assertThat(process.failure(0)).as(process.message(0)).isEqualTo(Code.INTERNAL);
+        assertThat(process.failure(0)).as(process.message(0)).isEqualTo(Code.TRANSFER_CORRUPTED);
         assertThat(process.message(0)).contains("damaged", "Tensor 'w'");
       }
       quad.cluster().hosts().forEach(SimCluster.Host::closeAll);

@@ -85,6 +85,7 @@ final class EngineTarget {
                     new ControlCodec.Withdrawal(9, "y", failure, List.of(new Claim.Id(5, 5))));
             case READY -> ControlCodec.digest("0123");
             case CHANNEL_FAIL, STEP_FAIL -> ControlCodec.failure(failure);
+            case DIGESTS -> ControlCodec.digests(List.of(new ControlCodec.Digest(0, 1)));
             case CLOSE -> ControlCodec.number(9);
             case RESEND, LACKS -> ControlCodec.chunk(new ControlCodec.Chunk(0, 0));
             case LOST -> ControlCodec.loss(new ControlCodec.Loss("b", "gone"));

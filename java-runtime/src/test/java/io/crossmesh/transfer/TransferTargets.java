@@ -72,8 +72,8 @@ public final class TransferTargets implements FuzzTargets {
                 open.strategy(),
                 open.order(),
                 Optional.of(
-                    io.crossmesh.mesh.Topology.uniform(
-                        List.of("a", "b", "c", "d"), 1e9, 1e-5, 1)))),
+                    io.crossmesh.mesh.Topology.uniform(List.of("a", "b", "c", "d"), 1e9, 1e-5, 1)),
+                true)),
         UTF_8);
   }
 
@@ -93,6 +93,8 @@ public final class TransferTargets implements FuzzTargets {
             ControlCodec.hello("a"),
             ControlCodec.digest("0123456789abcdef"),
             ControlCodec.number(41),
+            ControlCodec.digests(
+                List.of(new ControlCodec.Digest(0, EPOCH), new ControlCodec.Digest(7, -EPOCH))),
             ControlCodec.chunk(new ControlCodec.Chunk(3, 4)));
     return messages.stream().map(message -> new String(message, UTF_8)).toList();
   }
@@ -108,6 +110,9 @@ public final class TransferTargets implements FuzzTargets {
     } else if (text.contains("\"host\"")) {
       String host = ControlCodec.readHello(input);
       same(host, ControlCodec.readHello(ControlCodec.hello(host)));
+    } else if (text.contains("\"digests\"")) {
+      var digests = ControlCodec.readDigests(input);
+      same(digests, ControlCodec.readDigests(ControlCodec.digests(digests)));
     } else if (text.contains("\"digest\"")) {
       ControlCodec.digest(ControlCodec.readDigest(input));
     } else if (text.contains("\"number\"")) {

@@ -31,6 +31,9 @@ final class Job {
   /** One of its hosts plans otherwise than the others, so that it must not open. */
   boolean contested;
 
+  /** Its tiles are compared by digests. */
+  boolean verified;
+
   Job(String name, Cases.Pair pair, int depth, int steps, boolean split) {
     this.name = name;
     this.pair = pair;

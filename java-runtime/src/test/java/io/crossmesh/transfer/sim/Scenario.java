@@ -95,6 +95,7 @@ public final class Scenario {
       int steps = 1 + dice.nextInt(8);
       Job job = new Job("c" + i, pair, depth, steps, dice.nextInt(3) == 0);
       job.disturbed = lossy;
+      job.verified = (seed + i) % 4 == 0;
       job.contested = pair.hosts().size() > 1 && pair.hosts().contains(other);
       jobs.add(job);
       open(job);
@@ -157,7 +158,8 @@ public final class Scenario {
             side == Side.SRC ? job.pair.order() : Optional.empty(),
             Optional.empty(),
             "process of " + host);
-    SimProcess process = cluster.host(host).open(request).keep(dice.nextInt(7));
+    SimProcess process =
+        cluster.host(host).open(job.verified ? request.verified() : request).keep(dice.nextInt(7));
     processes.add(process);
     job.workers.add(new Job.Worker(process, 0.1 + 0.9 * dice.nextDouble()));
   }
