@@ -163,7 +163,16 @@ public record JsonValue(JsonNode node, String path) {
     if (!node.isTextual()) {
       throw refuse("a string");
     }
-    return node.textValue();
+    String text = node.textValue();
+    if (text.codePoints().anyMatch(JsonValue::isHalf)) {
+      throw refuse("a string of whole characters");
+    }
+    return text;
+  }
+
+  /** Half of a surrogate pair by itself: it would be another character after it was written. */
+  private static boolean isHalf(int codePoint) {
+    return codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE;
   }
 
   /** Strings, at most {@code max}. */
