@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,49 +67,53 @@ Wanted = tuple[Mapping[int, np.ndarray[Any, Any]], "jax.sharding.NamedSharding",
 
 
 def assemble_all(wanted: Sequence[Wanted]) -> list[jax.Array]:
-    """As `array` for each. One call of `device_put` for all tiles: it costs as much for one as for several."""
-    counts: list[int] = []
-    tiles: list[np.ndarray[Any, Any]] = []
-    devices: list[jax.Device] = []
-    for held, named, shape in wanted:
-        found = _tiles_here(held, named, shape)
-        counts.append(len(found))
-        tiles += [tile for _, tile in found]
-        devices += [device for device, _ in found]
-    shards = iter(jax.device_put(tiles, devices))
-    arrays: list[jax.Array] = []
-    for (_, named, shape), count in zip(wanted, counts, strict=True):
-        arrays.append(jax.make_array_from_single_device_arrays(shape, named, list(itertools.islice(shards, count))))
-    for array, held in zip(arrays, (held for held, _, _ in wanted), strict=True):
-        dtype = next(iter(held.values())).dtype
-        if array.dtype != dtype:
-            # jax.enable_x64() as a context holds for one thread only, and arrays are made on another one.
-            raise LayoutError(
-                f"JAX narrowed {dtype} to {array.dtype} for the sharding {array.sharding} of shape {array.shape}. "
-                "Set jax_enable_x64 for the whole process."
-            )
-    return arrays
+    """As `array` for each."""
+    return [_assembled(held, named, shape) for held, named, shape in wanted]
 
 
-def _tiles_here(
+def _assembled(
     tiles: Mapping[int, np.ndarray[Any, Any]], named: jax.sharding.NamedSharding, shape: tuple[int, ...]
-) -> list[tuple[jax.Device, np.ndarray[Any, Any]]]:
-    """Each device of this process with its tile, which is there and has the shape of a shard."""
-    expected = named.shard_shape(shape)
-    found = []
-    for index in local_devices(named):
-        device, tile = named.mesh.devices.flat[index], tiles.get(index)
+) -> jax.Array:
+    expected, here = _placement(named, shape)
+    by_start: dict[tuple[int, ...], np.ndarray[Any, Any]] = {}
+    dtypes = set()
+    for index, device, start in here:
+        tile = tiles.get(index)
         if tile is None or tile.shape != expected:
             got = "no tile" if tile is None else f"a tile of shape {tile.shape}"
             raise LayoutError(
                 f"Device {index} ({device}) has {got}, the sharding {named.spec} of shape {shape} wants {expected}. "
                 "Pass one tile for each device of this process."
             )
-        found.append((device, tile))
-    dtypes = {tile.dtype for _, tile in found}
+        by_start[start] = tile
+        dtypes.add(tile.dtype)
     if len(dtypes) > 1:
         raise LayoutError(f"The tiles of one array have several types: {sorted(map(str, dtypes))}.")
-    return found
+    # device_put of a list of tiles takes four times as long, nearly all of it in Python.
+    array = jax.make_array_from_callback(shape, named, lambda box: by_start[_start(box)])
+    if {array.dtype} != dtypes:
+        # jax.enable_x64() as a context holds for one thread only, and arrays are made on another one.
+        raise LayoutError(
+            f"JAX narrowed {dtypes.pop()} to {array.dtype} for the sharding {array.sharding} of shape {array.shape}. "
+            "Set jax_enable_x64 for the whole process."
+        )
+    return array
+
+
+@functools.lru_cache(maxsize=4096)
+def _placement(
+    named: jax.sharding.NamedSharding, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[tuple[int, jax.Device, tuple[int, ...]], ...]]:
+    """The shape of a shard; index, device and where its shard begins, for each device of this process."""
+    boxes = named.addressable_devices_indices_map(shape)
+    devices = named.mesh.devices.flat
+    return named.shard_shape(shape), tuple(
+        (index, devices[index], _start(boxes[devices[index]])) for index in local_devices(named)
+    )
+
+
+def _start(box: tuple[slice, ...] | None) -> tuple[int, ...]:
+    return tuple(part.start or 0 for part in box or ())
 
 
 def local_devices(named: jax.sharding.NamedSharding) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """The boundaries of the stages of one process: what arrives, what leaves, and what only changes its layout here.
 
 A channel joins two stages in each direction and carries all values between them. A send never waits. Receives are
-asked for ahead, as many as the producer can be ahead by its schedule; whoever waits for micro-batch k has asked for
-it, everything before it on that channel has been taken, and a landing slot that the arrays of an earlier micro-batch
-still hold is replaced or copied out. So whatever the depth, a transfer that somebody waits for can land.
+asked for ahead, at least as many as the producer can be ahead by its schedule; whoever waits for micro-batch k has
+asked for it, everything before it on that channel has been taken, and a landing slot that the arrays of an earlier
+micro-batch still hold is replaced or copied out. So whatever the depth, a transfer that somebody waits for can land.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from .graph import Pipeline, Value
 DEPTH_MAX = 4
 """Steps of a channel on the wire. Credits come back when a tensor arrives, so more would only hold memory."""
 
+ASKED_TOGETHER = 8
+"""Micro-batches asked for at a time: the first wakes the agent, which takes more of a small machine than asking."""
+
 Place = Callable[[int, str, Any], Any]
 """(stage, value, tiles by device or an array of another stage) -> what the stage computes with."""
 
@@ -40,6 +43,8 @@ class Incoming:
     values: tuple[Value, ...]
     receiver: Receiver
     waiting: deque[Future[Any]] = field(default_factory=deque)
+    least: int = 1
+    """What is always asked for and not yet taken, unless the step has no more."""
     asked: int = 0
     arrivals: list[float] = field(default_factory=list)
 
@@ -123,8 +128,8 @@ class Links:
         for (producer, _), channel in (*self.from_before.items(), *self.from_after.items()):
             channel.asked = 0
             channel.arrivals = [0.0] * microbatches
-            while channel.asked < min(microbatches, ahead[producer] + 1):
-                self._ask(channel)
+            channel.least = ahead[producer] + 1
+            self._ask_on(channel)
 
     def inputs(self, part: int, microbatch: int, wait: Wait) -> dict[str, Any]:
         """What a stage takes from others for one micro-batch, once it is there."""
@@ -192,9 +197,14 @@ class Links:
             self._local[(name, to, part, microbatch)] = self._place(to, name, values[name])
 
     def _take(self, channel: Incoming) -> Future[Any]:
-        if channel.asked < len(channel.arrivals):
-            self._ask(channel)
+        if len(channel.waiting) <= channel.least:
+            self._ask_on(channel)
         return channel.waiting.popleft()
+
+    def _ask_on(self, channel: Incoming) -> None:
+        wanted = channel.least + ASKED_TOGETHER
+        while channel.asked < len(channel.arrivals) and len(channel.waiting) < wanted:
+            self._ask(channel)
 
     def _ask(self, channel: Incoming) -> None:
         ready: Future[Any] = Future()

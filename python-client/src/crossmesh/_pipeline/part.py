@@ -58,6 +58,8 @@ class Part:
         self._update: Callable[..., Any] = made.get(key) or made.setdefault(key, self._compile_update())
         self._kept: dict[int, Any] = {}
         self._rest: dict[int, Any] = {}
+        self._placed: dict[int, Arrays] = {}
+        self._meanwhile: Callable[[], None] | None = None
         self.use_split(split=split)
 
     @property
@@ -66,8 +68,20 @@ class Part:
         return len(self._kept) + len(self._rest)
 
     def place(self, batch: Mapping[str, Any], microbatch: int) -> Arrays:
-        """The data of one micro-batch, on the devices."""
-        return {v.name: jax.device_put(batch[v.name][microbatch], self.layouts[v.name]) for v in self._data}
+        """The data of one micro-batch, on the devices.
+
+        That of the next one is placed while this one's forward computes.
+        """
+        if not self._data:
+            return {}
+        placed = self._placed.pop(microbatch, None)
+        following = microbatch + 1
+        if following < len(batch[self._data[0].name]):
+            self._meanwhile = lambda: self._placed.update({following: self._place(batch, following)})
+        return self._place(batch, microbatch) if placed is None else placed
+
+    def _place(self, batch: Mapping[str, Any], microbatch: int) -> Arrays:
+        return {v.name: put(batch[v.name][microbatch], self.layouts[v.name], v.spec.shape) for v in self._data}
 
     def place_value(self, name: str, value: Any) -> Any:
         """An input or a gradient as this stage computes with it."""
@@ -86,6 +100,9 @@ class Part:
     def forward(self, microbatch: int, inputs: Arrays) -> Arrays:
         """The outputs of a micro-batch."""
         outputs, self._kept[microbatch] = self._ops.forward(self.params, *self._sorted(inputs))
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
         return dict(_ready(outputs))
 
     def backward(self, microbatch: int, gradients: Mapping[str, tuple[Any, ...]]) -> Arrays:
@@ -115,6 +132,7 @@ class Part:
         """Drop what the micro-batches of a step that failed have left."""
         self._kept.clear()
         self._rest.clear()
+        self._placed.clear()
         self.sums = jax.tree.map(jnp.zeros_like, self.sums)
 
     def square_norm(self, microbatches: int, without: frozenset[str]) -> float:
@@ -242,6 +260,8 @@ def put(value: Any, layout: Any, shape: tuple[int, ...]) -> Any:
     """Tiles by device, or an array in any layout, as an array in this layout."""
     if isinstance(value, dict):
         return assemble(value, layout, shape)
+    if isinstance(value, np.ndarray):
+        return jax.make_array_from_callback(shape, layout, lambda box: value[box])
     return jax.device_put(value, layout)
 
 
