@@ -1,4 +1,4 @@
-"""Links that go down in the middle of a step, in the lab: nothing is closed, so who is cut off must be noticed."""
+"""Links that go down in the middle of a step, in the lab: nothing is closed, so who is cut off must be missed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ PAYLOAD = 0.95 / 8  # bytes per second of a line's bits
 TIMEOUT = 30.0
 OPEN_SECONDS_MAX = 60.0
 START_SECONDS = 0.2
+LOST_AFTER = ["--lost-after", "4"]
 
 
 def cut(case: Case, mib: float, role: str, dice: random.Random) -> Kill | None:
@@ -41,7 +42,7 @@ def cut(case: Case, mib: float, role: str, dice: random.Random) -> Kill | None:
     sources, sinks = list(case.src.mesh.hosts), list(case.dst.mesh.hosts)
     request = {"do": "open", "case": case.name, "mib": mib, "channel": "kills/link", "timeout": TIMEOUT}
     request |= {"strategy": "auto", "order": "optimal", "topology": network_of_plan.to_json()}
-    with Network(shape) as network, Hosts(network, "256MiB") as hosts:
+    with Network(shape) as network, Hosts(network, "256MiB", options=lambda _: LOST_AFTER) as hosts:
         both = sources + sinks
         hosts.ask(both, request)
         hosts.answers(both, OPEN_SECONDS_MAX)

@@ -64,6 +64,27 @@ def test_the_other_receivers_of_a_killed_one_complete(cluster):
         sent[0].result(40)
 
 
+def test_a_host_that_falls_silent_counts_as_lost():
+    src, dst = over(["a"], "R R"), over(["b", "c"], "R R")
+    options = ["--lost-after", "3"]
+    env = {"UCX_TLS": "tcp"}
+    with cm.LocalCluster(["a", "b", "c"], arena="64MiB", env=env, agent_options=options) as silenced:
+        txs, rxs = opened(silenced, src, dst)
+        victim = txs[0].plan.moves[0].route[1]
+        # The connections to it stand: its kernel answers for it.
+        os.kill(silenced.pid(victim), signal.SIGSTOP)
+        sent, waiting = begin(txs, rxs, src)
+        for rx, transfer in zip(rxs, waiting, strict=True):
+            if rx.agent_name != victim:
+                assert all(np.array_equal(tile, X) for tile in transfer.result(20).values())
+        with pytest.raises(cm.PeerLost, match=f"Host '{victim}' is lost.*nothing came of it for 3.0 s"):
+            sent[0].result(20)
+        os.kill(silenced.pid(victim), signal.SIGCONT)
+        (left,) = (t for rx, t in zip(rxs, waiting, strict=True) if rx.agent_name == victim)
+        with pytest.raises(cm.PeerLost):
+            left.result(20)
+
+
 def test_a_replica_sends_what_a_killed_source_was_to_send(cluster):
     src, dst = over(["d", "e"], "R R"), over(["a", "f"], "S0 R")
     txs, rxs = opened(cluster, src, dst)

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 
 /**
@@ -25,6 +26,8 @@ import java.util.regex.Pattern;
  * @param arenaDirectory a directory in memory, /dev/shm
  * @param transport how agents move bytes between them
  * @param checksums whether chunks of tensors carry a checksum from one agent to another
+ * @param lostAfterNanos how long nothing may come of a peer that shares a channel with this agent
+ *     before it counts as lost
  * @param peers agents to ask for their addresses at the start; more come by {@code join}
  * @param token opens the Flight door of every agent of the cluster
  * @param tls certificates of the Flight door; without them it is not encrypted
@@ -41,6 +44,7 @@ public record AgentConfig(
     Path arenaDirectory,
     TransportKind transport,
     boolean checksums,
+    long lostAfterNanos,
     List<PeerAddress> peers,
     Token token,
     Optional<TlsFiles> tls,
@@ -49,6 +53,11 @@ public record AgentConfig(
 
   /** The least arena that makes sense: one small channel. */
   static final DataSize ARENA_MIN = DataSize.parse("1MiB");
+
+  /**
+   * The least {@code --lost-after}: a loaded machine may keep an agent from its core for a while.
+   */
+  static final long LOST_AFTER_NANOS_MIN = TimeUnit.SECONDS.toNanos(1);
 
   private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}");
 
@@ -99,6 +108,9 @@ public record AgentConfig(
     check(
         arena.bytes() >= ARENA_MIN.bytes(),
         "--arena %s is less than %s".formatted(arena, ARENA_MIN));
+    check(
+        lostAfterNanos >= LOST_AFTER_NANOS_MIN,
+        "--lost-after is at least 1 second; 15 is the default");
     check(
         Files.isDirectory(arenaDirectory) && Files.isWritable(arenaDirectory),
         "--arena-dir %s is not a writable directory".formatted(arenaDirectory));

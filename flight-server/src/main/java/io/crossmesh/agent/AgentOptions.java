@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -92,6 +93,14 @@ final class AgentOptions {
   private AgentConfig.Checksums checksums = AgentConfig.Checksums.AUTO;
 
   @Option(
+      names = "--lost-after",
+      defaultValue = "15",
+      paramLabel = "SECONDS",
+      description =
+          "How long a peer that shares a channel may be silent before it counts as lost. Default: ${DEFAULT-VALUE}.")
+  private double lostAfter;
+
+  @Option(
       names = "--peer",
       split = ",",
       paramLabel = "NAME=HOST:PORT",
@@ -141,6 +150,7 @@ final class AgentOptions {
         arenaDirectory,
         transport,
         checksums.isOn(bind),
+        Math.round(lostAfter * TimeUnit.SECONDS.toNanos(1)),
         peers,
         token(environment),
         certificates,

@@ -90,7 +90,8 @@ final class RunningEngine implements Engine {
               arena,
               EngineOptions.defaults()
                   .withPlanning(planning::execute)
-                  .withChecksums(config.checksums()));
+                  .withChecksums(config.checksums())
+                  .withSilence(config.lostAfterNanos()));
       OwnerThread owner =
           new OwnerThread(
                   engine,

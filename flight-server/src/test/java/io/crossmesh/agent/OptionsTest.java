@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.HostPort;
+import io.crossmesh.transfer.EngineOptions;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -98,6 +99,7 @@ class OptionsTest {
     assertThat(config.transport()).isEqualTo(AgentConfig.TransportKind.UCX);
     assertThat(config.peers()).isEmpty();
     assertThat(config.checksums()).isFalse();
+    assertThat(config.lostAfterNanos()).isEqualTo(EngineOptions.SILENCE_NANOS);
     assertThat(config.exitWithStdin()).isFalse();
     assertThat(config.token().matches(TOKEN)).isTrue();
   }
@@ -148,6 +150,8 @@ class OptionsTest {
     "--name,''",
     "--flight-port,70000",
     "--arena,4KiB",
+    "--lost-after,0.2",
+    "--lost-after,NaN",
     "--arena-dir,/no/such/directory",
   })
   void whatCannotBeIsRefusedBeforeAnythingStarts(String option, String value) {

@@ -3,6 +3,7 @@ package io.crossmesh.transfer;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.PlanRequest;
 import io.crossmesh.plan.Planner;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
@@ -17,6 +18,8 @@ import java.util.function.Function;
  *     they land
  * @param spares whether a tile that only one source host stages, and another holds as well, is
  *     staged there too, so that steps survive the loss of the first
+ * @param silenceNanos how long nothing may come of a host that shares a channel with this one
+ *     before it is lost, though its connection stands
  */
 public record EngineOptions(
     Function<PlanRequest, Plan> planner,
@@ -24,14 +27,21 @@ public record EngineOptions(
     int chunksInFlight,
     long copyBytesPerTurn,
     boolean checksums,
-    boolean spares) {
+    boolean spares,
+    long silenceNanos) {
   /** Default of {@link #chunksInFlight}. */
   public static final int CHUNKS_IN_FLIGHT = 8;
 
   /** Default of {@link #copyBytesPerTurn}. */
   public static final long COPY_BYTES_PER_TURN = 4 << 20;
 
+  /** Default of {@link #silenceNanos}. */
+  public static final long SILENCE_NANOS = TimeUnit.SECONDS.toNanos(15);
+
   public EngineOptions {
+    if (silenceNanos < Heartbeats.BEATS) {
+      throw new IllegalArgumentException("the silence of a lost host is too short");
+    }
     if (chunksInFlight < 1 || copyBytesPerTurn < 1) {
       throw new IllegalArgumentException("windows and turns must be at least 1");
     }
@@ -40,27 +50,42 @@ public record EngineOptions(
   /** The defaults, planning on the owner thread. */
   public static EngineOptions defaults() {
     return new EngineOptions(
-        Planner::plan, Runnable::run, CHUNKS_IN_FLIGHT, COPY_BYTES_PER_TURN, false, true);
+        Planner::plan,
+        Runnable::run,
+        CHUNKS_IN_FLIGHT,
+        COPY_BYTES_PER_TURN,
+        false,
+        true,
+        SILENCE_NANOS);
   }
 
   /** The same, planning elsewhere. */
   public EngineOptions withPlanning(Consumer<Runnable> executor) {
     return new EngineOptions(
-        planner, executor, chunksInFlight, copyBytesPerTurn, checksums, spares);
+        planner, executor, chunksInFlight, copyBytesPerTurn, checksums, spares, silenceNanos);
   }
 
   /** The same with another planner. */
   public EngineOptions withPlanner(Function<PlanRequest, Plan> other) {
-    return new EngineOptions(other, planning, chunksInFlight, copyBytesPerTurn, checksums, spares);
+    return new EngineOptions(
+        other, planning, chunksInFlight, copyBytesPerTurn, checksums, spares, silenceNanos);
   }
 
   /** The same with or without checksums. */
   public EngineOptions withChecksums(boolean on) {
-    return new EngineOptions(planner, planning, chunksInFlight, copyBytesPerTurn, on, spares);
+    return new EngineOptions(
+        planner, planning, chunksInFlight, copyBytesPerTurn, on, spares, silenceNanos);
   }
 
   /** The same with or without spares. */
   public EngineOptions withSpares(boolean on) {
-    return new EngineOptions(planner, planning, chunksInFlight, copyBytesPerTurn, checksums, on);
+    return new EngineOptions(
+        planner, planning, chunksInFlight, copyBytesPerTurn, checksums, on, silenceNanos);
+  }
+
+  /** The same with another {@link #silenceNanos}. */
+  public EngineOptions withSilence(long nanos) {
+    return new EngineOptions(
+        planner, planning, chunksInFlight, copyBytesPerTurn, checksums, spares, nanos);
   }
 }

@@ -35,9 +35,13 @@ enum MessageKind {
    */
   DIGESTS(15),
   /** Bytes of a move. */
-  CHUNK(16);
+  CHUNK(16),
+  /** I have not heard of you for a while: answer. */
+  PING(17),
+  /** I am there. */
+  PONG(18);
 
-  private static final MessageKind[] BY_CODE = new MessageKind[17];
+  private static final MessageKind[] BY_CODE = new MessageKind[19];
 
   static {
     for (MessageKind kind : values()) {

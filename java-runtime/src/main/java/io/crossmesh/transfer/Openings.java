@@ -25,6 +25,7 @@ final class Openings implements Registry {
   private record Early(String host, ControlMessage message) {}
 
   private final Node node;
+  private final Runnable begun;
   private final ClaimsDirectory directory = new ClaimsDirectory();
   private final Map<Claim.Id, LocalParticipant> own = new LinkedHashMap<>();
   private final Map<Claim.Id, Channel> bound = new LinkedHashMap<>();
@@ -32,8 +33,12 @@ final class Openings implements Registry {
   private Channel[] channels = new Channel[0];
   private long nextNumber;
 
-  Openings(Node node) {
+  /**
+   * @param begun run when a channel begins here
+   */
+  Openings(Node node, Runnable begun) {
     this.node = node;
+    this.begun = begun;
   }
 
   /** The channel with this id; a walk, as an agent has few. */
@@ -124,6 +129,7 @@ final class Openings implements Registry {
     Channel[] more = java.util.Arrays.copyOf(channels, channels.length + 1);
     more[channels.length] = channel;
     channels = more;
+    begun.run();
     channel.opening().begin();
     List<Early> mine = early.stream().filter(e -> e.message.channel() == channel.id()).toList();
     early.removeAll(mine);

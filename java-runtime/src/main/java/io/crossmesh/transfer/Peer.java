@@ -12,12 +12,17 @@ import org.jspecify.annotations.Nullable;
  * sent, although the payload of an earlier one may land after a later one.
  */
 final class Peer {
+  private static final long NO_CONNECTION = -1;
+
   private final int index;
   private final PeerSpec spec;
   private final BiConsumer<Peer, ControlMessage> sink;
   private final ArrayDeque<Arrival> arrivals = new ArrayDeque<>();
   private boolean connected = true;
   private boolean greeted;
+  private long connection = NO_CONNECTION;
+  private boolean heard;
+  private int quietBeats;
 
   Peer(int index, PeerSpec spec, BiConsumer<Peer, ControlMessage> sink) {
     this.index = index;
@@ -46,6 +51,35 @@ final class Peer {
     boolean first = !greeted;
     greeted = true;
     return first;
+  }
+
+  /**
+   * Notes by which connection a message of this life came; false when it is by another than those
+   * before. A greeting begins a new one: the peer had lost this host.
+   */
+  boolean came(long by, MessageKind kind) {
+    if (connection == NO_CONNECTION || kind == MessageKind.HELLO) {
+      connection = by;
+    }
+    heard |= connection == by;
+    return connection == by;
+  }
+
+  /** The connection by which its messages come; of no use before the first has come. */
+  long connection() {
+    return connection;
+  }
+
+  /** Notes that something came of it. */
+  void hear() {
+    heard = true;
+  }
+
+  /** How many times in a row this was asked and nothing had come of it. */
+  int quietBeats() {
+    quietBeats = heard ? 0 : quietBeats + 1;
+    heard = false;
+    return quietBeats;
   }
 
   /** Nothing that is still landing will be handed on. */

@@ -70,7 +70,7 @@ final class SinkChunks {
       node.drop();
       return Transport.Landing.DISCARD;
     }
-    return upstream.get(move.previous()).land(step, set, step.incoming(move), header);
+    return upstream.get(move.previous()).land(step, set, step.incoming(move), header, peer);
   }
 
   /** Whether a chunk comes for the first time, from the host before or from one it was asked of. */

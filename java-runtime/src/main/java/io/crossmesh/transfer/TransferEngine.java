@@ -6,10 +6,8 @@ import io.crossmesh.memory.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import org.jctools.queues.MpscUnboundedArrayQueue;
 
@@ -36,6 +34,8 @@ public final class TransferEngine implements AutoCloseable {
   private final Node node;
   private final Transport transport;
   private final Openings openings;
+  private final Membership membership;
+  private final Heartbeats heartbeats;
   private final MpscUnboundedArrayQueue<Runnable> commands =
       new MpscUnboundedArrayQueue<>(COMMANDS_CHUNK);
   private final ArrayDeque<Runnable> inbox = new ArrayDeque<>();
@@ -68,7 +68,9 @@ public final class TransferEngine implements AutoCloseable {
             peers,
             (self, message) -> inbox.add(() -> dispatch(self, message)));
     this.node = new Node(host, epoch, clock, arena, options, this::command, peers, outbox);
-    this.openings = new Openings(node);
+    this.openings = new Openings(node, this::channelBegun);
+    this.membership = new Membership(node, transport, openings, this::queue, this::dispatch);
+    this.heartbeats = new Heartbeats(node, openings::channels, membership::silent);
     transport.start(new Incoming());
   }
 
@@ -91,7 +93,7 @@ public final class TransferEngine implements AutoCloseable {
    */
   public void setPeers(List<PeerSpec> all) {
     List<PeerSpec> copy = List.copyOf(all);
-    command(() -> updatePeers(copy));
+    command(() -> membership.update(copy));
   }
 
   /**
@@ -204,63 +206,12 @@ public final class TransferEngine implements AutoCloseable {
     return done;
   }
 
-  private void updatePeers(List<PeerSpec> all) {
-    Set<PeerSpec> wanted = new HashSet<>(all);
-    for (Peer peer : node.peers().all()) {
-      if (!wanted.contains(peer.spec()) || !peer.connected()) {
-        lose(peer, "it has left the cluster or was started again");
-        node.peers().remove(peer);
-        transport.disconnect(peer.index());
-      }
-    }
-    for (PeerSpec spec : all) {
-      if (!spec.host().equals(node.host()) && node.peers().ofHost(spec.host()) == null) {
-        Peer peer =
-            new Peer(
-                node.peers().nextIndex(),
-                spec,
-                (from, message) -> inbox.add(() -> arrived(from, message)));
-        node.peers().add(peer);
-        transport.connect(peer.index(), spec.transportAddress());
-        node.outbox().send(spec.host(), MessageKind.HELLO, 0, 0, ControlCodec.hello(node.host()));
-        openings.greeted(peer);
-      }
-    }
+  private void channelBegun() {
+    heartbeats.begin();
   }
 
-  private void lose(Peer peer, String reason) {
-    if (peer.connected()) {
-      peer.lost();
-      openings.peerLost(peer, reason);
-    }
-  }
-
-  private void arrived(Peer peer, ControlMessage message) {
-    if (!peer.connected()) {
-      node.drop();
-      return;
-    }
-    try {
-      switch (message.kind()) {
-        case HELLO -> {
-          if (!ControlCodec.readHello(message.payload()).equals(peer.host())) {
-            node.drop();
-          } else {
-            if (!peer.greet()) {
-              openings.peerLost(peer, "it had lost the connection to this host");
-            }
-            openings.greeted(peer);
-          }
-        }
-        case CLAIM ->
-            openings.add(
-                ControlCodec.readClaim(message.payload(), peer.host(), peer.spec().epoch()));
-        case UNCLAIM -> openings.withdrawn(peer, ControlCodec.readWithdrawal(message.payload()));
-        default -> dispatch(peer.host(), message);
-      }
-    } catch (CrossmeshException e) {
-      node.drop();
-    }
+  private void queue(Peer from, ControlMessage message) {
+    inbox.add(() -> membership.arrived(from, message));
   }
 
   private void dispatch(String host, ControlMessage message) {
@@ -330,9 +281,9 @@ public final class TransferEngine implements AutoCloseable {
 
   private final class Incoming implements Transport.Handler {
     @Override
-    public Transport.Landing onMessage(MemorySegment bytes, long payloadBytes) {
+    public Transport.Landing onMessage(long connection, MemorySegment bytes, long payloadBytes) {
       Peer peer = header.decode(bytes, payloadBytes) ? node.peers().ofEpoch(header.epoch) : null;
-      if (peer == null) {
+      if (peer == null || !peer.came(connection, header.kind)) {
         node.drop();
         return Transport.Landing.DISCARD;
       }
@@ -355,7 +306,7 @@ public final class TransferEngine implements AutoCloseable {
     public void onPeerLost(int index, String reason) {
       Peer peer = node.peers().ofIndex(index);
       if (peer != null) {
-        inbox.add(() -> lose(peer, reason));
+        inbox.add(() -> membership.lose(peer, reason));
       }
     }
   }

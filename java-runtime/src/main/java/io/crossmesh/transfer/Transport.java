@@ -41,6 +41,21 @@ public interface Transport extends AutoCloseable {
   void disconnect(int peer);
 
   /**
+   * Gives a peer up that does not answer: as {@link #disconnect}, without a goodbye.
+   *
+   * @param peer unknown numbers are ignored
+   */
+  void abandon(int peer);
+
+  /**
+   * Ends a connection by which messages came: nothing more of it arrives, and what is landing
+   * fails, soon. Unknown and ended ones are ignored.
+   *
+   * @param connection as {@link Handler#onMessage} was told
+   */
+  void sever(long connection);
+
+  /**
    * Sends one message.
    *
    * @param header {@link WireHeader#BYTES} bytes, copied before this returns
@@ -80,10 +95,11 @@ public interface Transport extends AutoCloseable {
     /**
      * Called once for each message.
      *
+     * @param connection by which it came: other for each {@link #connect} of each sender
      * @param header valid only during the call
      * @return where the payload goes; not used when {@code payloadBytes} is 0
      */
-    Landing onMessage(MemorySegment header, long payloadBytes);
+    Landing onMessage(long connection, MemorySegment header, long payloadBytes);
 
     /** Nothing can be sent to this peer any more. */
     void onPeerLost(int peer, String reason);

@@ -34,9 +34,9 @@ final class Upstream {
   }
 
   /** Where a chunk lands. */
-  Transport.Landing land(SinkStep step, LandingSet set, InMove in, WireHeader header) {
+  Transport.Landing land(SinkStep step, LandingSet set, InMove in, WireHeader header, Peer sender) {
     ChunkLanding landing = idle.isEmpty() ? new ChunkLanding() : idle.pop();
-    landing.begin(step, set, in, header.chunk, header.checksum());
+    landing.begin(step, set, in, header.chunk, header.checksum(), sender);
     return landing;
   }
 
@@ -56,15 +56,18 @@ final class Upstream {
     private @Nullable SinkStep step;
     private @Nullable LandingSet set;
     private @Nullable InMove in;
+    private @Nullable Peer from;
     private int chunk;
     private long checksum;
 
-    void begin(SinkStep ofStep, LandingSet into, InMove ofMove, int index, long ofChunk) {
+    void begin(
+        SinkStep ofStep, LandingSet into, InMove ofMove, int index, long ofChunk, Peer sender) {
       step = ofStep;
       set = into;
       in = ofMove;
       chunk = index;
       checksum = ofChunk;
+      from = sender;
       into.pin();
       channel.pin();
     }
@@ -115,6 +118,8 @@ final class Upstream {
 
     @Override
     public void landed() {
+      // On a slow line nothing else may be heard while it comes.
+      Objects.requireNonNull(from).hear();
       boolean whole = isWhole(segment());
       if (whole && scratch != null) {
         unpack(segment());
@@ -169,6 +174,7 @@ final class Upstream {
       step = null;
       set = null;
       in = null;
+      from = null;
       idle.push(this);
       if (was != null) {
         give(was);

@@ -89,7 +89,7 @@ final class EngineTarget {
             case CLOSE -> ControlCodec.number(9);
             case RESEND, LACKS -> ControlCodec.chunk(new ControlCodec.Chunk(0, 0));
             case LOST -> ControlCodec.loss(new ControlCodec.Loss("b", "gone"));
-            case START, GRANT, DONE, GIVE_UP -> new byte[0];
+            case START, GRANT, DONE, GIVE_UP, PING, PONG -> new byte[0];
             case CHUNK -> new byte[48];
           };
       WireHeader header = new WireHeader().reset(kind, 0);

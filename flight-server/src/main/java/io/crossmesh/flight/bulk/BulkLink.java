@@ -261,6 +261,12 @@ final class BulkLink extends ClientCall.Listener<Frame> {
     }
   }
 
+  /** Ends at once; nobody is told. */
+  void abandon() {
+    leaving = true;
+    deadlineNanos = System.nanoTime();
+  }
+
   /** Ends a goodbye that takes too long; whether nothing is left. */
   boolean over(long nowNanos) {
     if (!closed && dead == null && nowNanos - deadlineNanos >= 0) {

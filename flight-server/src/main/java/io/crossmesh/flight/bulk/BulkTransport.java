@@ -195,6 +195,20 @@ public final class BulkTransport implements Transport {
   }
 
   @Override
+  public void abandon(int peer) {
+    BulkLink link = links.remove(peer);
+    if (link != null) {
+      link.abandon();
+      endings.add(link);
+    }
+  }
+
+  @Override
+  public void sever(long connection) {
+    started().receiving().sever(connection);
+  }
+
+  @Override
   public void send(
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     started();

@@ -37,6 +37,7 @@ final class Inbound extends ServerCall.Listener<Frame> {
   private long announced; // of gRPC's thread
 
   // Of the owner thread.
+  private long connection;
   private final Set<Payload> open = new LinkedHashSet<>();
   private boolean leaving;
   private boolean closed;
@@ -47,10 +48,19 @@ final class Inbound extends ServerCall.Listener<Frame> {
     this.owner = owner;
   }
 
-  /** Begins to take frames. */
-  void begin() {
+  /**
+   * Begins to take frames.
+   *
+   * @param number that no other connection has
+   */
+  void begin(long number) {
+    connection = number;
     call.sendHeaders(new Metadata());
     call.request(AHEAD);
+  }
+
+  long connection() {
+    return connection;
   }
 
   @Override
@@ -112,6 +122,7 @@ final class Inbound extends ServerCall.Listener<Frame> {
   private void small(MemorySegment content) {
     if (!closed) {
       receiving.small(
+          connection,
           content.asSlice(0, WireHeader.BYTES),
           content.asSlice(WireHeader.BYTES, content.byteSize() - WireHeader.BYTES));
     }
@@ -126,7 +137,7 @@ final class Inbound extends ServerCall.Listener<Frame> {
       close(Status.RESOURCE_EXHAUSTED.withDescription("too many messages are announced"));
       return;
     }
-    Landing landing = receiving.announced(message.content(), message.value());
+    Landing landing = receiving.announced(connection, message.content(), message.value());
     if (landing == Landing.DISCARD) {
       call.sendMessage(new Frame.Unwanted(message.number()));
       return;

@@ -16,6 +16,7 @@ final class Receiving {
   private final Handler handler;
   private final Counters counters;
   private final Set<Inbound> inbounds = new LinkedHashSet<>();
+  private long connections;
   private boolean stopped;
 
   Receiving(OwnerQueue owner, Handler handler, Counters counters) {
@@ -30,7 +31,7 @@ final class Receiving {
       inbound.close(stopping());
     } else {
       inbounds.add(inbound);
-      inbound.begin();
+      inbound.begin(++connections);
     }
   }
 
@@ -43,6 +44,15 @@ final class Receiving {
     stopped = true;
   }
 
+  /** Ends a connection, if it is there. */
+  void sever(long connection) {
+    for (Inbound inbound : List.copyOf(inbounds)) {
+      if (inbound.connection() == connection) {
+        inbound.close(Status.CANCELLED.withDescription("its sender is lost"));
+      }
+    }
+  }
+
   void closeAll() {
     List.copyOf(inbounds).forEach(inbound -> inbound.close(stopping()));
   }
@@ -53,12 +63,12 @@ final class Receiving {
 
   /** A message that has come with its payload. */
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-  void small(MemorySegment header, MemorySegment payload) {
+  void small(long connection, MemorySegment header, MemorySegment payload) {
     if (stopped) {
       return;
     }
     long bytes = payload.byteSize();
-    Landing landing = handler.onMessage(header, bytes);
+    Landing landing = handler.onMessage(connection, header, bytes);
     if (bytes == 0) {
       counters.received(false, 0);
     } else if (landing != Landing.DISCARD) {
@@ -68,12 +78,12 @@ final class Receiving {
   }
 
   /** Where an announced payload goes. */
-  Landing announced(MemorySegment header, long bytes) {
+  Landing announced(long connection, MemorySegment header, long bytes) {
     if (stopped) {
       return Landing.DISCARD;
     }
     Landing[] landing = {Landing.DISCARD};
-    owner.guarded(() -> landing[0] = handler.onMessage(header, bytes));
+    owner.guarded(() -> landing[0] = handler.onMessage(connection, header, bytes));
     return landing[0];
   }
 

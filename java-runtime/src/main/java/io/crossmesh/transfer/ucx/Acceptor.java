@@ -111,6 +111,16 @@ final class Acceptor implements UcpListenerConnectionHandler {
     stopped = true;
   }
 
+  /** Ends the endpoint by which a link came. */
+  void sever(long link) {
+    long endpointId = receiver.endpointOf(link);
+    for (Incoming peer : List.copyOf(incoming)) {
+      if (endpointId != 0 && peer.endpointId == endpointId) {
+        peer.end("the peer is lost");
+      }
+    }
+  }
+
   void closeEndpoints() {
     List.copyOf(incoming).forEach(peer -> peer.end("the transport is closed"));
   }

@@ -183,6 +183,14 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     }
   }
 
+  /** Ends at once; nobody is told. */
+  void abandon(String reason) {
+    if (state == State.OPEN) {
+      close(false, reason);
+      ucx.endings.add(this);
+    }
+  }
+
   /** Begins to say goodbye. */
   void leave() {
     if (state != State.OPEN) {
@@ -210,13 +218,13 @@ final class Link implements UcpEndpointErrorHandler, Ending {
       return false;
     }
     if (late) {
-      abandon();
+      abandonSends();
     }
     return inFlight.isEmpty();
   }
 
   /** Ends what UCX does not end, though its endpoint is closed, or was never given. */
-  private void abandon() {
+  private void abandonSends() {
     for (SendOperation send : List.copyOf(inFlight)) {
       send.abandon(closeReason);
     }
@@ -236,7 +244,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
       ucx.closeForcing(endpoint);
     }
     if (!connected) {
-      abandon();
+      abandonSends();
     }
   }
 

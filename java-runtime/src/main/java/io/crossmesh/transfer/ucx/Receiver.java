@@ -89,6 +89,12 @@ final class Receiver {
     return ended;
   }
 
+  /** The endpoint by which a link came that was let in and has not ended; 0 for another. */
+  long endpointOf(long link) {
+    Inbound inbound = inbounds.get(link);
+    return inbound == null ? 0 : inbound.endpointId;
+  }
+
   /** Whether an endpoint's link was let in and has not ended. */
   boolean knows(long endpointId) {
     return inbounds.values().stream().anyMatch(inbound -> inbound.endpointId == endpointId);
@@ -226,7 +232,7 @@ final class Receiver {
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
   private Fate land(Inbound inbound, Arrival arrival) {
     long bytes = arrival.bytes();
-    Landing landing = handler.onMessage(arrival.header(), bytes);
+    Landing landing = handler.onMessage(inbound.link, arrival.header(), bytes);
     if (bytes == 0) {
       counters.received(false, 0);
       return Fate.DROPPED;

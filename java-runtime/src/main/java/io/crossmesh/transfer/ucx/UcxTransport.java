@@ -123,6 +123,19 @@ public final class UcxTransport implements Transport {
   }
 
   @Override
+  public void abandon(int peer) {
+    Link link = links.remove(peer);
+    if (link != null) {
+      link.abandon("the peer does not answer");
+    }
+  }
+
+  @Override
+  public void sever(long connection) {
+    started().acceptor().sever(connection);
+  }
+
+  @Override
   public void send(
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     Session present = started();

@@ -41,8 +41,8 @@ public final class FlippingTransport extends ForwardingTransport {
         new Handler() {
           @Override
           @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-          public Landing onMessage(MemorySegment header, long payloadBytes) {
-            Landing landing = handler.onMessage(header, payloadBytes);
+          public Landing onMessage(long connection, MemorySegment header, long payloadBytes) {
+            Landing landing = handler.onMessage(connection, header, payloadBytes);
             return payloadBytes == 0 || landing == Landing.DISCARD || !landing.bulk()
                 ? landing
                 : new Damaged(landing);

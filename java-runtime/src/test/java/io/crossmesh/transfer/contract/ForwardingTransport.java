@@ -36,6 +36,16 @@ public abstract class ForwardingTransport implements Transport {
   }
 
   @Override
+  public void abandon(int peer) {
+    transport.abandon(peer);
+  }
+
+  @Override
+  public void sever(long connection) {
+    transport.sever(connection);
+  }
+
+  @Override
   public void send(
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     transport.send(peer, header, payload, bulk, done);

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -35,6 +36,7 @@ public final class OwnerNode implements Handler, AutoCloseable {
   private final List<Runnable> held = new ArrayList<>();
   private boolean holding;
   private final Map<Long, Long> lastSequences = new HashMap<>();
+  private final Map<Long, Long> connections = new HashMap<>();
   private final Map<Long, Heard> heard = new HashMap<>();
   private final Map<Integer, String> lost = new HashMap<>();
   private final List<String> errors = new ArrayList<>();
@@ -95,17 +97,26 @@ public final class OwnerNode implements Handler, AutoCloseable {
   }
 
   public void connect(int peer, String address) throws Exception {
-    call(
-        () -> {
-          transport.connect(peer, address);
-          return null;
-        });
+    act(() -> transport.connect(peer, address));
   }
 
   public void disconnect(int peer) throws Exception {
+    act(() -> transport.disconnect(peer));
+  }
+
+  public void abandon(int peer) throws Exception {
+    act(() -> transport.abandon(peer));
+  }
+
+  /** Ends the connection by which a sender's last message came. */
+  public void sever(long sender) throws Exception {
+    act(() -> transport.sever(Objects.requireNonNull(connections.get(sender))));
+  }
+
+  private void act(Runnable action) throws Exception {
     call(
         () -> {
-          transport.disconnect(peer);
+          action.run();
           return null;
         });
   }
@@ -251,9 +262,10 @@ public final class OwnerNode implements Handler, AutoCloseable {
   }
 
   @Override
-  public Landing onMessage(MemorySegment header, long payloadBytes) {
+  public Landing onMessage(long connection, MemorySegment header, long payloadBytes) {
     long sender = Pattern.sender(header);
     long number = Pattern.sequence(header);
+    connections.put(sender, connection);
     Long before = lastSequences.put(sender, number);
     if (before != null && before >= number) {
       error("message " + number + " of " + sender + " came after " + before);

@@ -210,6 +210,51 @@ public abstract class TransportContract {
   }
 
   @Test
+  void whatIsOnItsWayToAPeerThatIsAbandonedFailsAtOnce() throws Exception {
+    try (OwnerNode a = node(1);
+        OwnerNode b = node(2)) {
+      a.connect(20, b.transport.address());
+      b.hold();
+      OwnerNode.Flood flood = a.send(20, 4, MIB, 2, false);
+      b.await("the announcements", 20_000, () -> b.held() == 2);
+      long start = System.nanoTime();
+      a.abandon(20);
+      assertThat(flood.result.get(20, TimeUnit.SECONDS)).isPositive();
+      assertThat(System.nanoTime() - start).isLessThan(1_500_000_000L);
+      b.await("the end of what was announced", 20_000, () -> b.heard(1).failed() == 2);
+      a.connect(21, b.transport.address());
+      b.fetchHeld();
+      assertThat(a.send(21, 3, MIB, 1, false).result.get(20, TimeUnit.SECONDS)).isZero();
+      assertThat(a.lost()).isEmpty();
+      assertThat(a.errors()).isEmpty();
+      assertThat(b.errors()).isEmpty();
+    }
+  }
+
+  @Test
+  void aConnectionThatIsSeveredEndsWhatIsLandingAndBringsNothingMore() throws Exception {
+    try (OwnerNode a = node(1);
+        OwnerNode b = node(2)) {
+      a.connect(20, b.transport.address());
+      b.hold();
+      OwnerNode.Flood flood = a.send(20, 4, MIB, 2, false);
+      b.await("the announcements", 20_000, () -> b.held() == 2);
+      b.sever(1);
+      b.await("the end of what was announced", 20_000, () -> b.heard(1).failed() == 2);
+      b.sever(1);
+      assertThat(flood.result.get(20, TimeUnit.SECONDS)).isPositive();
+      a.await("the loss", 5_000, () -> a.lost().containsKey(20));
+      assertThat(b.heard(1).messages()).isZero();
+      a.connect(21, b.transport.address());
+      b.fetchHeld();
+      assertThat(a.send(21, 3, MIB, 1, false).result.get(20, TimeUnit.SECONDS)).isZero();
+      b.await("all messages", 20_000, () -> b.heard(1).messages() == 3);
+      assertThat(a.errors()).isEmpty();
+      assertThat(b.errors()).isEmpty();
+    }
+  }
+
+  @Test
   void aPeerThatDoesNotExistIsLostAndSendsToItFail() throws Exception {
     String nobody;
     try (OwnerNode gone = node(3)) {
@@ -261,7 +306,7 @@ public abstract class TransportContract {
     bad.start(
         new Handler() {
           @Override
-          public Landing onMessage(MemorySegment header, long payloadBytes) {
+          public Landing onMessage(long connection, MemorySegment header, long payloadBytes) {
             throw new IllegalStateException("thrown by the handler");
           }
 
@@ -304,7 +349,7 @@ public abstract class TransportContract {
   /** Takes nothing. */
   public static final class Quiet implements Handler {
     @Override
-    public Landing onMessage(MemorySegment header, long payloadBytes) {
+    public Landing onMessage(long connection, MemorySegment header, long payloadBytes) {
       return Landing.DISCARD;
     }
 

@@ -73,9 +73,13 @@ public final class Cases {
         plan.digest());
   }
 
+  /** Longer than any host is stopped here, shorter than the timeouts of channels that lose one. */
+  private static final long SILENCE_NANOS = TimeUnit.SECONDS.toNanos(4);
+
   /** Defaults with small chunks. */
   public static EngineOptions options(long chunkBytes, int window) {
-    return new EngineOptions(chunksOf(chunkBytes), Runnable::run, window, 4096, true, true);
+    return new EngineOptions(
+        chunksOf(chunkBytes), Runnable::run, window, 4096, true, true, SILENCE_NANOS);
   }
 
   public static TensorSide tensor(

@@ -174,7 +174,10 @@ public final class LossScenario {
     }
   }
 
-  /** A host of the channel dies, after what was called has been taken note of everywhere. */
+  /**
+   * A host of the channel dies or is cut off, after what was called has been taken note of
+   * everywhere.
+   */
   private void lose() {
     cluster.round();
     kill();
@@ -194,7 +197,11 @@ public final class LossScenario {
     workers.stream()
         .filter(worker -> worker.process.host().name().equals(victim))
         .forEach(worker -> worker.dead = true);
-    cluster.host(victim).die();
+    if (dice.nextInt(4) == 0) {
+      cluster.host(victim).cutOff();
+    } else {
+      cluster.host(victim).die();
+    }
   }
 
   private void trouble() {
@@ -301,6 +308,7 @@ public final class LossScenario {
 
   /** All let go of what they hold: nothing is taken any more. */
   private void end() {
+    dead.forEach(host -> cluster.host(host).die());
     workers.stream().filter(worker -> !worker.dead).forEach(w -> w.process.releaseAll());
     cluster.run(5 * SECOND);
     for (SimCluster.Host host : cluster.hosts()) {

@@ -103,6 +103,16 @@ public final class SimCluster implements AutoCloseable {
       transport.die();
     }
 
+    /** The host's cable is pulled, which nobody is told. */
+    public void cutOff() {
+      transport.cutOff();
+    }
+
+    /** Its cable is in again. */
+    public void comeBack() {
+      transport.comeBack();
+    }
+
     public EngineStatus status() {
       CompletableFuture<EngineStatus> reading = engine.status();
       engine.doWork();

@@ -60,6 +60,7 @@ public final class SimNetwork {
   private final Weather weather;
   private final Map<String, SimTransport> byAddress = new HashMap<>();
   private boolean losing = true;
+  private long connections;
 
   public SimNetwork(SimClock clock, Random dice, Weather weather) {
     this.clock = clock;
@@ -84,6 +85,11 @@ public final class SimNetwork {
 
   long now() {
     return clock.nanos();
+  }
+
+  /** A number that no other connection has. */
+  long nextConnection() {
+    return ++connections;
   }
 
   long delay() {

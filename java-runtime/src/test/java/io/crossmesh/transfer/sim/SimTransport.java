@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -34,16 +35,29 @@ public final class SimTransport implements Transport {
     private final MemorySegment payload;
     private final boolean bulk;
     private final int peer;
+    private final long connection;
     private Landing landing = Landing.DISCARD;
     private boolean landed;
     private boolean ended;
 
-    Flight(SimTransport from, int peer, MemorySegment payload, boolean bulk, SendDone done) {
+    Flight(
+        SimTransport from,
+        int peer,
+        long connection,
+        MemorySegment payload,
+        boolean bulk,
+        SendDone done) {
       this.from = from;
       this.peer = peer;
+      this.connection = connection;
       this.payload = payload;
       this.bulk = bulk;
       this.done = done;
+    }
+
+    /** Whether it is on a cable that was pulled. */
+    boolean isStuck(SimTransport to) {
+      return from.cutOff || to.cutOff;
     }
 
     void sent() {
@@ -73,6 +87,8 @@ public final class SimTransport implements Transport {
   private final String address;
   private final PriorityQueue<Event> events = new PriorityQueue<>();
   private final Map<Integer, SimTransport> peers = new HashMap<>();
+  private final Map<Integer, Long> connections = new HashMap<>();
+  private final Set<Long> severed = new HashSet<>();
   private final Map<String, Long> lastArrival = new HashMap<>();
   private final Set<Flight> flights = new LinkedHashSet<>();
   private final Set<Flight> landing = new LinkedHashSet<>();
@@ -80,11 +96,12 @@ public final class SimTransport implements Transport {
   private Handler handler = NOBODY;
   private long order;
   private boolean dead;
+  private boolean cutOff;
 
   private static final Handler NOBODY =
       new Handler() {
         @Override
-        public Landing onMessage(MemorySegment header, long payloadBytes) {
+        public Landing onMessage(long connection, MemorySegment header, long payloadBytes) {
           return Landing.DISCARD;
         }
 
@@ -119,22 +136,53 @@ public final class SimTransport implements Transport {
     if (other != null) {
       peers.put(peer, other);
     }
+    connections.put(peer, network.nextConnection());
     if (other == null || other.dead) {
       at(network.now() + network.delay(), () -> lose(peer, "connection refused"));
     }
   }
 
   @Override
+  public void abandon(int peer) {
+    disconnect(peer);
+  }
+
+  @Override
+  public void sever(long connection) {
+    severed.add(connection);
+    for (Flight flight : new ArrayList<>(landing)) {
+      if (flight.connection == connection) {
+        cut(flight, "severed");
+      }
+    }
+    for (SimTransport sender : network.all()) {
+      sender.connections.forEach(
+          (peer, own) -> {
+            if (own == connection && !cutOff && !sender.cutOff) {
+              sender.reset(peer);
+            }
+          });
+    }
+  }
+
+  /** Learns after a while that the other end of a connection is gone. */
+  private void reset(int peer) {
+    at(
+        network.now() + network.delay(),
+        () -> {
+          if (peers.containsKey(peer)) {
+            lose(peer, "connection reset");
+          }
+        });
+  }
+
+  @Override
   public void disconnect(int peer) {
-    SimTransport other = peers.remove(peer);
+    peers.remove(peer);
     for (Flight flight : new ArrayList<>(flights)) {
       if (flight.peer == peer) {
         flight.failed("disconnected");
       }
-    }
-    if (other != null) {
-      // What is on its way from there is cut off as well.
-      cutLandings(other, "disconnected");
     }
   }
 
@@ -154,11 +202,28 @@ public final class SimTransport implements Transport {
   private void cutLandings(SimTransport from, String reason) {
     for (Flight flight : new ArrayList<>(landing)) {
       if (flight.from == from) {
-        landing.remove(flight);
-        flight.landed = true;
-        flight.landing.failed(reason);
+        cut(flight, reason);
       }
     }
+  }
+
+  private void cut(Flight flight, String reason) {
+    landing.remove(flight);
+    flight.landed = true;
+    flight.landing.failed(reason);
+  }
+
+  /**
+   * The cable of this host is pulled: nothing leaves it or reaches it any more, what is on its way
+   * stays there, and no connection ends by that.
+   */
+  public void cutOff() {
+    cutOff = true;
+  }
+
+  /** The cable is in again; what was on its way is gone. */
+  public void comeBack() {
+    cutOff = false;
   }
 
   /**
@@ -187,10 +252,15 @@ public final class SimTransport implements Transport {
   public void send(
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     SimTransport to = peers.get(peer);
-    Flight flight = new Flight(this, peer, payload, bulk, done);
+    long connection = connections.getOrDefault(peer, 0L);
+    Flight flight = new Flight(this, peer, connection, payload, bulk, done);
     flights.add(flight);
     if (to == null || to.dead) {
       at(network.now() + network.delay(), () -> flight.failed("not connected"));
+      return;
+    }
+    if (to.severed.contains(connection) && !flight.isStuck(to)) {
+      reset(peer);
       return;
     }
     MemorySegment head = copy(header);
@@ -207,7 +277,7 @@ public final class SimTransport implements Transport {
     to.at(arrival, () -> to.announce(flight, head, bytes, eager));
     if (head.get(ValueLayout.JAVA_BYTE, KIND_AT) != GREETING && network.repeated()) {
       MemorySegment again = copy(payload);
-      to.at(arrival + network.repetition(), () -> to.repeat(head, again));
+      to.at(arrival + network.repetition(), () -> to.repeat(connection, head, again));
     }
     if (eager) {
       at(network.now() + network.delay() / 4, flight::sent);
@@ -216,8 +286,11 @@ public final class SimTransport implements Transport {
 
   /** A message comes once more. */
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-  private void repeat(MemorySegment head, MemorySegment payload) {
-    Landing place = handler.onMessage(head, payload.byteSize());
+  private void repeat(long connection, MemorySegment head, MemorySegment payload) {
+    if (cutOff || severed.contains(connection)) {
+      return;
+    }
+    Landing place = handler.onMessage(connection, head, payload.byteSize());
     if (payload.byteSize() > 0 && place != Landing.DISCARD) {
       place.arrived(payload);
     }
@@ -230,10 +303,10 @@ public final class SimTransport implements Transport {
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
   private void announce(Flight flight, MemorySegment head, MemorySegment bytes, boolean eager) {
-    if (flight.from.dead) {
+    if (flight.from.dead || flight.isStuck(this) || severed.contains(flight.connection)) {
       return;
     }
-    Landing place = handler.onMessage(head, bytes.byteSize());
+    Landing place = handler.onMessage(flight.connection, head, bytes.byteSize());
     flight.landing = place;
     if (bytes.byteSize() == 0) {
       counters.received(false, 0);
@@ -263,7 +336,7 @@ public final class SimTransport implements Transport {
     at(
         network.now() + network.landing(),
         () -> {
-          if (flight.landed) {
+          if (flight.landed || flight.isStuck(this)) {
             return;
           }
           if (!buffered && (flight.from.dead || flight.ended)) {

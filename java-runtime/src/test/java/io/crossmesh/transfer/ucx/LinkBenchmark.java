@@ -187,7 +187,7 @@ final class LinkBenchmark {
     }
 
     @Override
-    public Landing onMessage(MemorySegment received, long payloadBytes) {
+    public Landing onMessage(long connection, MemorySegment received, long payloadBytes) {
       if (payloadBytes == 0) {
         acknowledged++;
         return Landing.DISCARD;

@@ -1,0 +1,112 @@
+package io.crossmesh.transfer;
+
+import io.crossmesh.CrossmeshException;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
+
+/**
+ * Who the other agents are, and which of them are lost: because the cluster says so, because the
+ * transport does, because they say nothing ({@link Heartbeats}), or because they say themselves
+ * that they had lost this host.
+ */
+final class Membership {
+  private final Node node;
+  private final Transport transport;
+  private final Openings openings;
+  private final BiConsumer<Peer, ControlMessage> inbox;
+  private final BiConsumer<String, ControlMessage> dispatch;
+
+  /**
+   * @param inbox where messages of peers wait for {@link #arrived}
+   * @param dispatch takes what is none of this class
+   */
+  Membership(
+      Node node,
+      Transport transport,
+      Openings openings,
+      BiConsumer<Peer, ControlMessage> inbox,
+      BiConsumer<String, ControlMessage> dispatch) {
+    this.node = node;
+    this.transport = transport;
+    this.openings = openings;
+    this.inbox = inbox;
+    this.dispatch = dispatch;
+  }
+
+  /** Tells who all are; this host may be among them. */
+  void update(List<PeerSpec> all) {
+    Set<PeerSpec> wanted = new HashSet<>(all);
+    for (Peer peer : node.peers().all()) {
+      if (!wanted.contains(peer.spec()) || !peer.connected()) {
+        lose(peer, "it has left the cluster or was started again");
+        node.peers().remove(peer);
+        transport.disconnect(peer.index());
+        transport.sever(peer.connection());
+      }
+    }
+    for (PeerSpec spec : all) {
+      if (!spec.host().equals(node.host()) && node.peers().ofHost(spec.host()) == null) {
+        Peer peer = new Peer(node.peers().nextIndex(), spec, inbox);
+        node.peers().add(peer);
+        transport.connect(peer.index(), spec.transportAddress());
+        node.outbox().send(spec.host(), MessageKind.HELLO, 0, 0, ControlCodec.hello(node.host()));
+        openings.greeted(peer);
+      }
+    }
+  }
+
+  /** Nothing can be sent to a peer any more. */
+  void lose(Peer peer, String reason) {
+    if (peer.connected()) {
+      peer.lost();
+      openings.peerLost(peer, reason);
+    }
+  }
+
+  /** Nothing comes of a peer any more; what is on its way to it or from it ends. */
+  void silent(Peer peer) {
+    double seconds = node.options().silenceNanos() / (double) TimeUnit.SECONDS.toNanos(1);
+    lose(peer, "nothing came of it for %.1f s".formatted(seconds));
+    transport.abandon(peer.index());
+    transport.sever(peer.connection());
+  }
+
+  /** Takes a message of a peer. */
+  void arrived(Peer peer, ControlMessage message) {
+    if (!peer.connected()) {
+      node.drop();
+      return;
+    }
+    try {
+      switch (message.kind()) {
+        case HELLO -> greeted(peer, ControlCodec.readHello(message.payload()));
+        case CLAIM ->
+            openings.add(
+                ControlCodec.readClaim(message.payload(), peer.host(), peer.spec().epoch()));
+        case UNCLAIM -> openings.withdrawn(peer, ControlCodec.readWithdrawal(message.payload()));
+        case PING ->
+            node.outbox().send(peer.host(), MessageKind.PONG, 0, 0, ControlMessage.NO_PAYLOAD);
+        case PONG -> {
+          // That it came is what it says.
+        }
+        default -> dispatch.accept(peer.host(), message);
+      }
+    } catch (CrossmeshException e) {
+      node.drop();
+    }
+  }
+
+  private void greeted(Peer peer, String host) {
+    if (!host.equals(peer.host())) {
+      node.drop();
+      return;
+    }
+    if (!peer.greet()) {
+      openings.peerLost(peer, "it had lost the connection to this host");
+    }
+    openings.greeted(peer);
+  }
+}
