@@ -6,7 +6,7 @@
 #   make fuzz-guided  the same targets by Jazzer, guided by coverage; GUIDED_RUNS=N for each
 #   make load    64 channels and 200 Flight clients at one agent for a minute, then more clients than it lets in
 #   make soak-transfers  100,000 transfers over four agents, and what all processes hold meanwhile; TRANSFERS=N
-#   make kills   300 agents killed or stopped in the middle of the paper's cases; KILLS=N, MINUTES=N
+#   make kills   300 agents killed or stopped in the middle of the paper's cases, or KILLS=N, MINUTES=N; LINKS=N links go down as well (needs root)
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
 #   make bench   the link beside ucx_perftest; start, memory, opening; planning and schedules (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
@@ -123,7 +123,7 @@ soak-transfers: venv
 	cd benchmarks && ../$(BIN)/python -m endurance.transfers $(if $(TRANSFERS),--transfers $(TRANSFERS))
 
 kills: venv
-	cd benchmarks && ../$(BIN)/python -m kills $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES))
+	cd benchmarks && ../$(BIN)/python -m kills $(if $(KILLS),--kills $(KILLS)) $(if $(LINKS),--links $(LINKS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 lab: venv
 	cd benchmarks && ../$(BIN)/python -m lab run --json lab/results.json --plots lab/plots

@@ -1,6 +1,6 @@
 """Random kills of agents in the middle of a step, every byte and every end checked.
 
-With `--links`, links of the lab go down as well: then a step ends by its timeout, which counts as a fault.
+With `--links N`, the links of N hosts of the lab go down as well, after which they join again.
 
 A cluster has more agents than a case needs, so that several die before it is started anew.
 """
@@ -34,7 +34,6 @@ TCP = {"UCX_TLS": "tcp"}
 """As between hosts. Who is killed while it writes into the shared memory of another leaves that deaf to all others."""
 AGENTS = 9
 STOPS = 0.1  # so many are stopped, the others killed
-LINKS_FOR_EACH_CLUSTER = 1
 LINK_MIB = 16.0  # so that a step takes long enough to be cut
 MANY_TO_MANY = ("1", "2", "3", "4", "5", "6", "7", "9")
 RELAYED = ("7", "m5", "m6", "m7")
@@ -127,17 +126,22 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--mib", type=float, default=4.0, help="size of a tensor")
-    parser.add_argument("--links", action="store_true", help="links of the lab go down, too; nobody notices that yet")
+    parser.add_argument("--links", type=int, default=0, help="so many links of the lab go down, too (needs root)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))  # noqa: S311
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}")
-    lab = chosen.links and can_build_a_lab()
     dice = random.Random(chosen.seed)  # noqa: S311
     stop = time.monotonic() + 60 * chosen.minutes
     found: list[Kill] = []
 
     def more() -> bool:
         return len(found) < chosen.kills and time.monotonic() < stop
+
+    def cut_links() -> None:
+        with links.Cables() as cables:
+            while sum(one.how == "link" for one in found) < chosen.links and time.monotonic() < stop:
+                role, case = draw(dice, LINK_MIB)
+                keep(cables.cut(case, LINK_MIB, role, dice))
 
     def keep(one: Kill | None) -> None:
         for fault in one.faults if one else ():
@@ -156,9 +160,8 @@ def main() -> int:
                 before = list(alive)
                 keep(kill(cluster, moved(case, dice.sample(alive, needed)), how, role, dice))
                 alive = [host for host in before if is_alive(cluster.pid(host))]
-        for _ in range(LINKS_FOR_EACH_CLUSTER if lab and more() else 0):
-            role, case = draw(dice, LINK_MIB)
-            keep(links.cut(case, LINK_MIB, role, dice))
+    if chosen.links and can_build_a_lab():
+        cut_links()
     report(found)
     return 1 if any(one.faults for one in found) else 0
 

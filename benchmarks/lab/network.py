@@ -110,8 +110,15 @@ class Network:
 
     def take_down(self, host: str) -> None:
         """Cut a host off: its cables are pulled at the switch, and nothing is said to anybody."""
+        self._cables(host, "down")
+
+    def bring_up(self, host: str) -> None:
+        """Put its cables in again."""
+        self._cables(host, "up")
+
+    def _cables(self, host: str, state: str) -> None:
         for nic in range(self.shape.nics):
-            run("ip", "-n", self._prefix + "sw", "link", "set", f"{host}n{nic}", "down")
+            run("ip", "-n", self._prefix + "sw", "link", "set", f"{host}n{nic}", state)
 
     def processes(self, host: str) -> list[int]:
         """The processes that run on a host."""

@@ -123,6 +123,8 @@ class Trainer:
             return {}
         if what == "echo":
             return {"seconds": echo_seconds(request["address"])}
+        if what == "peers":
+            return {"connected": sorted(p["host"] for p in self.agent.status()["peers"] if p["connected"])}
         if what == "open":
             self.ends = Ends(self.agent, request)
             self.ends.wait_open()
