@@ -30,9 +30,10 @@ def timed(
     stages: Annotated[int, typer.Option(help="Stages, each on a host of its own.")] = 2,
     rhos: Annotated[str, typer.Option("--rho", help="2c / T; several, separated by commas.")] = "0.15,0.3,0.6,1.0,1.3",
     repeats: Annotated[int, typer.Option(help="Steps of each method that count; the median is taken.")] = 5,
+    traces: Annotated[Path | None, typer.Option(help="Folder for a trace of each method, of the last ratio.")] = None,
 ) -> None:
     """Run timed stages on a lab."""
-    run(results, model, stages, rhos, repeats, jax=False)
+    run(results, model, stages, rhos, repeats, jax=False, traces=traces)
 
 
 @app.command("jax")
@@ -46,12 +47,27 @@ def computed(
     run(results, model, 2, rhos, repeats, jax=True)
 
 
-def run(results: Path, model: str, stages: int, rhos: str, repeats: int, *, jax: bool) -> None:
+@app.command("picture")
+def picture(
+    trace: Annotated[Path, typer.Argument(help="A trace that a run has written.")],
+    path: Annotated[Path, typer.Argument(help="The picture, .svg or .png.")],
+) -> None:
+    """Draw the typical step of a trace."""
+    from .plots import draw_step
+
+    draw_step(trace, path)
+
+
+def run(
+    results: Path, model: str, stages: int, rhos: str, repeats: int, *, jax: bool, traces: Path | None = None
+) -> None:
     """Measure, and keep what was measured however it ends."""
     require_tools()
     found: list[Cell] = []
     try:
-        measure(model, [float(rho) for rho in rhos.split(",")], stages, repeats, progress, found, jax=jax)
+        measure(
+            model, [float(rho) for rho in rhos.split(",")], stages, repeats, progress, found, jax=jax, traces=traces
+        )
     finally:
         keep(results, found)
 

@@ -8,9 +8,11 @@ byte over TCP tells the other side that one is there, as a rendezvous of NCCL or
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
-from crossmesh._pipeline.links import Links, Wait
+import crossmesh.pipeline as pp
 
 PORT = 4713
 CONNECT_SECONDS_MAX = 30.0
@@ -36,8 +38,9 @@ class BlockingLinks:
     two that want to send the first stage, unless it went before the other the last time.
     """
 
-    def __init__(self, links: Links, first: bool, peer: socket.socket, wait: Wait) -> None:
+    def __init__(self, links: pp.Links, first: bool, peer: socket.socket, wait: pp.Wait) -> None:
         self._links = links
+        self._part = 0 if first else 1
         self._first = first
         self._peer = peer
         self._wait = wait
@@ -47,37 +50,36 @@ class BlockingLinks:
         self._here = 0  # how many micro-batches have arrived
         self._taken = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._links, name)
-
-    def begin(self, microbatches: int, ahead: Any) -> None:
+    def begin(self, microbatches: int, ahead: Mapping[int, int]) -> None:
         """Start a step."""
         self._here = self._taken = 0
         self._links.begin(microbatches, ahead)
 
-    def inputs(self, part: int, microbatch: int, wait: Wait) -> dict[str, Any]:
+    def inputs(self, part: int, microbatch: int, wait: pp.Wait) -> dict[str, Any]:
         """What comes from the stage before, after both were there for it."""
         if not self._first:
             self._await_next()
         return self._links.inputs(part, microbatch, wait)
 
-    def gradients(self, part: int, microbatch: int, wait: Wait) -> dict[str, tuple[Any, ...]]:
+    def gradients(self, part: int, microbatch: int, wait: pp.Wait) -> dict[str, tuple[Any, ...]]:
         """What comes back from the stage after."""
         if self._first:
             self._await_next()
         return self._links.gradients(part, microbatch, wait)
 
-    def send_outputs(self, _part: int, _microbatch: int, outputs: dict[str, Any]) -> None:
+    def send_outputs(self, part: int, microbatch: int, outputs: Mapping[str, Any]) -> None:
         """Send and wait until it is there."""
         if self._first:
-            self._send(0, self._links._activations[0, 1], outputs, back=False)
+            self._reach_my_turn()
+            self._wait_for(self._links.send_outputs(part, microbatch, outputs))
 
-    def send_gradients(self, _part: int, _microbatch: int, gradients: dict[str, Any]) -> None:
+    def send_gradients(self, part: int, microbatch: int, gradients: Mapping[str, Any]) -> None:
         """Send and wait until it is there."""
         if not self._first:
-            self._send(1, self._links._gradients[0, 1], gradients, back=True)
+            self._reach_my_turn()
+            self._wait_for(self._links.send_gradients(part, microbatch, gradients))
 
-    def _send(self, part: int, sender: Any, values: dict[str, Any], *, back: bool) -> None:
+    def _reach_my_turn(self) -> None:
         self._peer.sendall(SEND)
         while not self._my_turn():
             self._arrive()
@@ -86,8 +88,10 @@ class BlockingLinks:
             self._yielded, self._they_yielded = False, True
         else:
             self._theirs = b""
-        names = self._links._names(0, 1, back=back)
-        self._wait(sender.send({name: self._links._export(part, values[name]) for name in names}))
+
+    def _wait_for(self, transfers: Sequence[Future[Any]]) -> None:
+        for transfer in transfers:
+            self._wait(transfer)
 
     def _my_turn(self) -> bool:
         if self._hear() == RECEIVE:
@@ -106,11 +110,7 @@ class BlockingLinks:
 
     def _arrive(self) -> None:
         """Wait for the next micro-batch: the other side's announcement is used up."""
-        channel = self._links.incoming[0]
-        place = self._here - self._taken
-        while len(channel.waiting) <= place:
-            self._links._ask(channel)
-        self._wait(channel.waiting[place])
+        self._wait_for(self._links.coming(self._part, back=self._first, later=self._here - self._taken))
         self._here += 1
         self._theirs = b""
 

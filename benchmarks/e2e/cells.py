@@ -117,16 +117,25 @@ def timed_pipeline(model: Model, hosts: list[str], token: bool) -> pp.Pipeline:
     return pp.Pipeline(stages)
 
 
-def idle_pipeline(made: pp.Pipeline) -> pp.Pipeline:
-    """Two stages that take no time, between which moves what moves over the first boundary of another pipeline."""
+GAUGE_SECONDS = 0.005
+"""What each operation of a gauge takes."""
+GAUGE_MICROBATCHES = 8
+
+
+def gauge_pipeline(made: pp.Pipeline) -> pp.Pipeline:
+    """Two stages that wait shortly, between which moves what moves over the first boundary of another pipeline.
+
+    From its steps it is found what a blocking transfer takes.
+    """
     values = made.pairs[0][2]
     specs = {v.name: cm.TensorSpec(v.spec.shape, v.spec.dtype, made.layout(0, v)) for v in values}
     layouts = {value.name: made.layout(1, value).spec for value in values}
     none: dict[str, Any] = {}
     first, second = (stage.mesh for stage in made.stages[:2])
+    times: dict[str, float] = {"forward": GAUGE_SECONDS, "backward": GAUGE_SECONDS}
     return pp.Pipeline(
         [
-            pp.TimedStage("first", mesh=first, inputs=none, outputs=specs, forward=0.0, backward=0.0),
-            pp.TimedStage("second", mesh=second, inputs=layouts, outputs=none, forward=0.0, backward=0.0),
+            pp.TimedStage("first", mesh=first, inputs=none, outputs=specs, **times),
+            pp.TimedStage("second", mesh=second, inputs=layouts, outputs=none, **times),
         ]
     )

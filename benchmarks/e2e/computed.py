@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import crossmesh as cm
 import crossmesh.pipeline as pp
@@ -40,8 +43,6 @@ def pipeline(model: str, hosts: list[str]) -> pp.Pipeline:
 
 def batch(made: pp.Pipeline, microbatches: int) -> dict[str, Any]:
     """Random data: what it is does not matter to the time it takes."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     found = {}
     for value in made.values.values():
@@ -59,38 +60,54 @@ def _moved(mesh: cm.Mesh, places: dict[str, str]) -> cm.Mesh:
 
 
 class TokenLinks:
-    """The links of a stage that computes, over which only a token moves: what arrives is zeros that lie here."""
+    """The boundaries of one of two stages that compute, over which only a token moves: what arrives is zeros that lie
+    here.
+    """
 
-    def __init__(self, tokens: Any, made: pp.Pipeline, part: Any) -> None:
-        self._tokens = tokens
-        self._made = made
-        self._zeros = {name: part._zeros(name) for name in part.layouts if made.values[name].producer is not None}
+    def __init__(self, links: pp.Links, made: pp.Pipeline, part: int, agent: cm.Agent, name: str) -> None:
+        mesh = made.stages[part].mesh
+        spec = cm.TensorSpec((1,), "float32", cm.Sharding(mesh, "R"))
+        ways = [f"{name}/token/{'back' if back else 'there'}" for back in (part == 1, part == 0)]
+        self._sender = agent.sender(ways[0], spec, depth=4)
+        self._receiver = agent.receiver(ways[1], spec, depth=4)
+        self._tokens = {device: np.zeros(1, np.float32) for device in range(mesh.size)}
+        self._waiting: deque[cm.Transfer] = deque()
+        self._part = part
+        took = [value for value in made.incoming(part) if value.producer is not None]
+        self._gave = [value for value in made.outgoing(part) if value.has_gradient and value.consumers]
+        self._zeros = {
+            value.name: links.place(part, value.name, np.zeros(value.spec.shape, value.spec.dtype))
+            for value in (*took, *self._gave)
+        }
+        self._took = [value.name for value in took]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tokens, name)
+    def begin(self, microbatches: int, _ahead: Any) -> None:
+        """Ask for the tokens of a step."""
+        self._waiting.extend(self._receiver.recv() for _ in range(microbatches))
 
-    def inputs(self, part: int, microbatch: int, wait: Any) -> dict[str, Any]:
+    def inputs(self, part: int, _microbatch: int, wait: Any) -> dict[str, Any]:
         """Zeros, when the token is here."""
-        self._tokens.inputs(part, microbatch, wait)
-        return {value.name: self._zeros[value.name] for value in self._made.incoming(part)}
+        if part == 1:
+            wait(self._waiting.popleft())
+        return {name: self._zeros[name] for name in self._took}
 
-    def gradients(self, part: int, microbatch: int, wait: Any) -> dict[str, tuple[Any, ...]]:
+    def gradients(self, part: int, _microbatch: int, wait: Any) -> dict[str, tuple[Any, ...]]:
         """Zeros, when the token is back."""
-        self._tokens.gradients(part, microbatch, wait)
-        graded = [v for v in self._made.outgoing(part) if v.has_gradient and v.consumers]
-        return {value.name: (self._zeros[value.name],) * len(value.consumers) for value in graded}
+        if part == 0:
+            wait(self._waiting.popleft())
+        return {value.name: (self._zeros[value.name],) * len(value.consumers) for value in self._gave}
 
-    def send_outputs(self, part: int, microbatch: int, _outputs: Any) -> None:
+    def send_outputs(self, part: int, _microbatch: int, _outputs: Any) -> None:
         """A token for what was made."""
-        self._tokens.send_outputs(part, microbatch, _Token())
+        if part == 0:
+            self._sender.send(self._tokens)
 
-    def send_gradients(self, part: int, microbatch: int, _gradients: Any) -> None:
+    def send_gradients(self, part: int, _microbatch: int, _gradients: Any) -> None:
         """A token for what goes back."""
-        self._tokens.send_gradients(part, microbatch, _Token())
+        if part == 1:
+            self._sender.send(self._tokens)
 
-
-class _Token(dict[str, Any]):
-    def __missing__(self, name: str) -> Any:
-        import numpy as np
-
-        return np.zeros(1, np.float32)
+    def close(self) -> None:
+        """End its channels."""
+        self._sender.close()
+        self._receiver.close()

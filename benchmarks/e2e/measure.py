@@ -1,13 +1,18 @@
-"""Runs the methods of a cell in turn on a lab, and asks the simulator for each with times that were measured apart."""
+"""Runs the methods of a cell in turn on a lab; the simulator is told what was measured in the same turns.
+
+What the simulator is told comes from other steps than those that it predicts: see `gauges`.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
 import math
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lab.hosts import Hosts, line_rate
@@ -16,18 +21,21 @@ from lab.network import Network, Shape
 
 import crossmesh as cm
 
-from . import cells, stage
+from . import cells
 from .cells import Method
+from .gauges import Gauges
 
 ANSWER_SECONDS_MAX = 120.0
 LATE = 1.02
 """A step counts if no stage computed longer than this much over what was stated: else its core did something else."""
 LATE_COMPUTED = 1.1
 """The same for stages that compute, over what they took when only a token moved."""
-COMPUTE_STEPS = 2
+FIRST_TOKEN_STEPS = 3
 CORES = 2
-IDLE_STEPS = 24
-IDLE_STEPS_BEFORE = 8
+GAUGE_STEPS = 3
+"""Steps of each blocking method's gauge in a turn."""
+FIRST_TURNS = 2
+"""Turns of the gauges before the first step that counts, which `adaptive` chooses from."""
 TRIES = 2
 """For each step that counts, at most so many are run."""
 WARM_UP = 1
@@ -83,19 +91,14 @@ class Cell:
         return cls(**{**value, "runs": [Run(**run) for run in value["runs"]]})
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds of the operations of each stage; `weight` is `None` where it is part of `backward`."""
+@dataclass
+class Running:
+    """A method while a cell runs: what it took, the schedule that it runs, its trainers' channel."""
 
-    forward: list[float]
-    backward: list[float]
-    weight: list[float] | None
-
-    @property
-    def compute(self) -> float:
-        """What a micro-batch takes on the slowest stage."""
-        weight = self.weight or [0.0] * len(self.forward)
-        return max(map(sum, zip(self.forward, self.backward, weight, strict=True)))
+    run: Run
+    method: Method
+    schedule: cm.Schedule
+    channel: str
 
 
 class Bench:
@@ -112,11 +115,10 @@ class Bench:
         self._about = {"model": model, "jax": jax, "hosts": self._names}
         self._meet()
         self._bytes = self._all({"do": "load"})[self._names[0]]["bytes"]
-        self._times = {split: self._compute(split) for split in (True, False)}
-        self._work = self._times[True].compute if jax else cells.COMPUTE_SECONDS
+        self._work = self._compute() if jax else cells.COMPUTE_SECONDS
 
-    def cell(self, rho: float, methods: Sequence[Method], repeats: int) -> Cell:
-        """Set the rate for a ratio and run the methods in turn.
+    def cell(self, rho: float, methods: Sequence[Method], repeats: int, traces: Path | None = None) -> Cell:
+        """Set the rate for a ratio and run the methods in turn; `traces` is a folder for a trace of each method.
 
         **Raises:** `LabError` if a stage fails.
         """
@@ -127,10 +129,18 @@ class Bench:
         cell = Cell(about["model"], rho, len(self._names), rate, self._bytes / rate, bool(about["jax"]))
         self._say(f"{about}, rho {rho:g}: {rate * 8e-6:.0f} Mbit/s, T {self._work * 1e3:.1f} ms")
         view = topology(Shape(len(self._names), round(rate * 8)), rate, self._latency).to_json()
-        ways = self._transfer("auto", view)
-        runs = [self._prepare(method, ways, view) for method in methods]
-        cell.runs = [run for run, _ in runs]
-        self._turns(cell, [channel for _, channel in runs], repeats)
+        gauges = Gauges(self._names)
+        turn = self._gauge_turn(gauges, methods, view)
+        for _ in range(FIRST_TURNS):
+            turn()
+        running = [self._prepare(method, gauges, view) for method in methods]
+        self._turns(cell, running, gauges, turn, repeats)
+        for one in running:
+            one.run.predicted = gauges.predicted(one.method, one.schedule)
+            one.run.transfer = statistics.mean(gauges.pair(one.method))
+        cell.runs = [one.run for one in running]
+        if traces is not None:
+            self._trace(running, traces)
         self._all({"do": "close"})
         return cell
 
@@ -146,92 +156,103 @@ class Bench:
         self._crossing = statistics.median(answer["seconds"] for answer in answers.values())
         self._latency = 3 * self._crossing
 
-    def _compute(self, split: bool) -> Times:
-        """What the operations take when only a token moves, what the runner adds to each among it."""
+    def _compute(self) -> float:
+        """What a micro-batch computes on the slowest stage when only a token moves."""
         view = topology(Shape(len(self._names), self._network.shape.rate), 1e8, self._latency).to_json()
-        channel = self._open(cells.BOUND, "zb-h1" if split else "1f1b", view)
-        self._all({"do": "step", "channel": channel})
-        told = [list(self._all({"do": "step", "channel": channel}).values()) for _ in range(COMPUTE_STEPS)]
+        gauges = Gauges(self._names)
+        channel = self._open(cells.BOUND, "zb-h1", view)
+        for _ in range(FIRST_TOKEN_STEPS):
+            gauges.tokens[True].append(list(self._all({"do": "step", "channel": channel}).values()))
         self._all({"do": "close"})
+        return gauges.times(True).compute
 
-        def of(kind: str) -> list[float]:
-            ops = cells.MICROBATCHES * (3 if split else 2)
-            return [
-                statistics.median(step[stage][kind] + step[stage]["runner"] / ops for step in told)
-                for stage in range(len(self._names))
-            ]
-
-        return Times(of("forward"), of("backward"), of("weight") if split else None)
-
-    def _transfer(self, strategy: str, view: str) -> list[float]:
-        """Each way over the first boundary by itself, from the call of `send` until it has arrived."""
+    def _gauge_turn(self, gauges: Gauges, methods: Sequence[Method], view: str) -> Callable[[], None]:
+        """Open what the gauges need; the result measures each of them once more. The first turn does not count."""
+        tokens = {split: self._open(cells.BOUND, "zb-h1" if split else "1f1b", view) for split in (True, False)}
         first, second = self._names[:2]
-        ways = []
-        for source, target in ((first, second), (second, first)):
-            request = self._about | {
-                "do": "probe",
-                "strategy": strategy,
-                "topology": view,
-                "channel": f"probe/{next(self._numbers)}",
-                "pause": SETTLE_SECONDS,
-            }
-            for name in (source, target):
-                self._hosts.ask([name], request | {"sends": name == source})
-            answers = self._hosts.answers([source, target], ANSWER_SECONDS_MAX)
-            both = zip(answers[source]["sent"], answers[target]["ended"], strict=True)
-            ways.append(statistics.median([b - a for a, b in both][stage.PROBES_BEFORE :]))
-        return ways
+        probes = [(f"probe/{next(self._numbers)}", ends) for ends in ((first, second), (second, first))]
+        steps = {m.name: self._open(m, m.schedule, view, gauge=True) for m in methods if m.blocking}
+        gauges.steps = {name: [] for name in steps}
+        warm = False
 
-    def _blocking(self, method: Method, view: str) -> float:
-        """One transfer of a step of one micro-batch in which nothing is computed: one there and one back.
+        def turn() -> None:
+            nonlocal warm
+            for split, channel in tokens.items():
+                answers = list(self._all({"do": "step", "channel": channel}).values())
+                gauges.tokens[split] += [answers] if warm else []
+            for way, (channel, (source, target)) in zip(gauges.ways, probes, strict=True):
+                took = self._probe(channel, source, target, view)
+                way += took if warm else []
+            for name, channel in steps.items():
+                for _ in range(GAUGE_STEPS):
+                    answers = list(self._all({"do": "step", "channel": channel, "gauge": True}).values())
+                    gauges.steps[name] += [answers[0]["makespan"]] if warm else []
+            warm = True
 
-        Each after a pause, as among computing: the shaper lets a little pass at once when its link was idle.
-        """
-        channel = self._open(method, method.schedule, view, idle=True)
-        told = [list(self._all({"do": "step", "channel": channel, "idle": True}).values()) for _ in range(IDLE_STEPS)]
-        return statistics.median(step[0]["makespan"] for step in told[IDLE_STEPS_BEFORE:]) / 2
+        return turn
 
-    def _prepare(self, method: Method, ways: list[float], view: str) -> tuple[Run, str]:
-        """Open a method's trainers; its schedule is chosen from the stated and the measured times."""
-        pair = [0.0, 0.0] if method.token else [self._blocking(method, view)] * 2 if method.blocking else ways
-        count = len(self._names)
-        stated: dict[str, Any] = {"transfer": [tuple(pair)] * (count - 1), "hosts": self._names}
-        many = {"stages": count, "microbatches": cells.MICROBATCHES}
-        split = method.schedule == "adaptive"
-        stated |= asdict(self._times[split])
-        if split:
-            schedule = cm.schedule("adaptive", **many, **stated, memory=cells.memory(count))
+    def _probe(self, channel: str, source: str, target: str, view: str) -> list[float]:
+        """Some transfers by themselves, from the call of `send` until each has arrived."""
+        request = self._about | {"do": "probe", "strategy": "auto", "topology": view, "channel": channel}
+        for name in (source, target):
+            self._hosts.ask([name], request | {"sends": name == source, "pause": SETTLE_SECONDS})
+        answers = self._hosts.answers([source, target], ANSWER_SECONDS_MAX)
+        return [b - a for a, b in zip(answers[source]["sent"], answers[target]["ended"], strict=True)]
+
+    def _prepare(self, method: Method, gauges: Gauges, view: str) -> Running:
+        """Open a method's trainers; `adaptive` is chosen from what was measured so far."""
+        many = {"stages": len(self._names), "microbatches": cells.MICROBATCHES}
+        if method.schedule == "adaptive":
+            schedule = cm.schedule("adaptive", **many, **gauges.stated(method), memory=cells.memory(len(self._names)))
+            channel = self._open(method, schedule.to_json(), view)
         else:
             schedule = cm.schedule(method.schedule, **many)
-        predicted = cm.simulate(schedule, **stated, overlap=not method.blocking).makespan
-        channel = self._open(method, schedule.to_json() if split else method.schedule, view)
-        return Run(method.name, predicted, statistics.mean(pair)), channel
+            channel = self._open(method, method.schedule, view)
+        return Running(Run(method.name, 0.0, 0.0), method, schedule, channel)
 
-    def _open(self, method: Method, schedule: str, view: str, *, idle: bool = False) -> str:
+    def _open(self, method: Method, schedule: str, view: str, *, gauge: bool = False) -> str:
         channel = f"cell/{next(self._numbers)}"
-        count = 1 if idle else cells.MICROBATCHES
-        about = {"method": method.name, "schedule": schedule, "microbatches": count, "idle": idle}
+        count = cells.GAUGE_MICROBATCHES if gauge else cells.MICROBATCHES
+        about = {"method": method.name, "schedule": schedule, "microbatches": count, "gauge": gauge}
         self._all({"do": "open", "channel": channel, "topology": view} | about)
         return channel
 
-    def _turns(self, cell: Cell, channels: Sequence[str], repeats: int) -> None:
-        stated = self._work * cells.MICROBATCHES
+    def _turns(
+        self, cell: Cell, running: Sequence[Running], gauges: Gauges, turn: Callable[[], None], repeats: int
+    ) -> None:
         late = LATE_COMPUTED if cell.jax else LATE
-        for turn in range(-WARM_UP, repeats * TRIES):
-            for run, channel in zip(cell.runs, channels, strict=True):
+        for number in range(-WARM_UP, repeats * TRIES):
+            if all(len(one.run.makespans) >= repeats for one in running):
+                return
+            turn()
+            for one in running:
+                run = one.run
                 if len(run.makespans) >= repeats:
                     continue
-                answers = list(self._all({"do": "step", "channel": channel}).values())
-                if turn < 0:
+                answers = list(self._all({"do": "step", "channel": one.channel}).values())
+                if number < 0:
                     continue
-                on_time = max(answer["compute"] for answer in answers) <= late * stated
+                usual = gauges.compute(one.method.schedule == "adaptive") if cell.jax else self._stated_compute()
+                on_time = all(a["compute"] <= late * most for a, most in zip(answers, usual, strict=True))
                 (run.makespans if on_time else run.dropped).append(answers[0]["makespan"])
                 run.peak = max(run.peak, *(answer["peak"] for answer in answers))
                 run.exposed = max(answer["exposed"] for answer in answers)
                 run.runner = max(answer["runner"] for answer in answers)
 
+    def _trace(self, running: Sequence[Running], directory: Path) -> None:
+        """Write the last steps of each method, all stages and what was on its way between them on one clock."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for one in running:
+            path = directory / f"{re.sub('[^a-z0-9]+', '-', one.method.name.lower())}.json"
+            request = {"do": "trace", "channel": one.channel, "path": str(path.resolve())}
+            self._hosts.ask(self._names[:1], self._about | request)
+            self._hosts.answers(self._names[:1], ANSWER_SECONDS_MAX)
+
+    def _stated_compute(self) -> list[float]:
+        return [cells.COMPUTE_SECONDS * cells.MICROBATCHES] * len(self._names)
+
     def _all(self, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        self._hosts.ask(self._names, {"idle": False} | self._about | request)
+        self._hosts.ask(self._names, {"gauge": False} | self._about | request)
         return self._hosts.answers(self._names, ANSWER_SECONDS_MAX)
 
 
@@ -249,6 +270,7 @@ def measure(
     into: list[Cell],
     *,
     jax: bool,
+    traces: Path | None = None,
 ) -> None:
     """Build a lab of so many hosts, dealt out to two cores, run cells in it, remove it.
 
@@ -256,6 +278,7 @@ def measure(
 
     - `into`: gets each cell when it is done, so that a run that is interrupted has what it measured.
     - `jax`: whether the stages compute, or wait.
+    - `traces`: a folder for a trace of each method, of the last ratio.
     """
     methods = cells.METHODS if stages == 2 else cells.LONG
     say("building the network")
@@ -268,5 +291,5 @@ def measure(
             say("warming up")
             bench.cell(WARM_UP_RHO, cells.LONG, 1)
         for rho in rhos:
-            into.append(bench.cell(rho, methods, repeats))
+            into.append(bench.cell(rho, methods, repeats, traces))
             say(json.dumps({run.method: [round(run.median, 3), round(run.predicted, 3)] for run in into[-1].runs}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .measure import Cell
 from .report import of
 
 COLOURS = ("#c8c2b4", "#c8a66b", "#8c6d46", "#b3cde3", "#4a86b8", "#d1495b")
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 INK, GRID = "#333333", "#dddddd"
 
 
@@ -28,6 +30,16 @@ def draw(found: Sequence[Cell], directory: Path) -> list[Path]:
             written[-1], metadata={"Date": None}
         )
     return written
+
+
+def draw_step(trace: Path, path: Path) -> None:
+    """Draw the typical step of a trace, as the examples draw theirs."""
+    if str(EXAMPLES) not in sys.path:
+        sys.path.insert(0, str(EXAMPLES))
+    from training.pictures import timeline
+
+    mpl.rcParams.update({"svg.hashsalt": "e2e"})
+    timeline(trace, path)
 
 
 def _bars(group: Sequence[Cell], title: str) -> Figure:

@@ -19,9 +19,8 @@ import crossmesh.pipeline as pp
 
 from . import blocking, cells
 
-PROBES = 16
-PROBES_BEFORE = 6
-"""Of them, so many do not count: code that the JVMs have not compiled yet, memory that nobody has touched."""
+PROBES = 6
+ECHOES = 80
 PROBE_SECONDS_MAX = 60.0
 
 
@@ -31,6 +30,8 @@ class StageProcess:
     def __init__(self, agent: cm.Agent) -> None:
         self._agent = agent
         self._trainers: dict[str, pp.Trainer] = {}
+        self._tokens: list[Any] = []
+        self._probes: dict[str, Any] = {}
         self._pipelines: dict[Any, pp.Pipeline] = {}
         self._batch: Any = None
         self._sgd: Any = None
@@ -54,17 +55,21 @@ class StageProcess:
                 return {"bytes": self._bytes(request)}
             case "step":
                 return self._step(request)
+            case "trace":
+                self._trainers[request["channel"]].trace(request["path"])
             case "close":
-                for trainer in self._trainers.values():
-                    trainer.close()
+                for end in (*self._trainers.values(), *self._tokens, *self._probes.values()):
+                    end.close()
                 self._trainers.clear()
+                self._tokens.clear()
+                self._probes.clear()
         return {}
 
     def _echo(self, first: bool) -> float:
         """One way of a byte to the neighbour: half of the median round trip."""
         assert self._peer is not None
         times = []
-        for _ in range(PROBES * 5):
+        for _ in range(ECHOES):
             start = time.perf_counter()
             if first:
                 self._peer.sendall(b".")
@@ -77,7 +82,7 @@ class StageProcess:
     def _pipeline(self, request: dict[str, Any], kind: str = "whole") -> pp.Pipeline:
         """The pipeline of a request, made once: what it has compiled is for all methods.
 
-        `"token"`: waits between which a token moves. `"idle"`: stages that take no time, between which all moves.
+        `"token"`: waits between which a token moves. `"gauge"`: short waits, between which all moves.
         """
         key = (request["model"], request["jax"], kind)
         if key not in self._pipelines:
@@ -86,8 +91,8 @@ class StageProcess:
 
     def _make(self, request: dict[str, Any], kind: str) -> pp.Pipeline:
         hosts = request["hosts"]
-        if kind == "idle":
-            return cells.idle_pipeline(self._pipeline(request))
+        if kind == "gauge":
+            return cells.gauge_pipeline(self._pipeline(request))
         if request["jax"] and kind == "whole":
             from . import computed
 
@@ -105,30 +110,32 @@ class StageProcess:
         specs = {v.name: cm.TensorSpec(v.spec.shape, v.spec.dtype, made.layout(part, v)) for v in values}
         named: dict[str, Any] = {"depth": 1, "timeout": PROBE_SECONDS_MAX, "strategy": request["strategy"]}
         named["topology"] = cm.Topology.from_json(request["topology"])
+        end = self._probes.get(request["channel"])
+        if end is None:
+            make = self._agent.sender if request["sends"] else self._agent.receiver
+            end = self._probes[request["channel"]] = make(request["channel"], specs, **named)
+            end.wait_open(PROBE_SECONDS_MAX)
         sent, ended = [], []
         if request["sends"]:
             tiles = {name: _ones(spec) for name, spec in specs.items()}
-            with self._agent.sender(request["channel"], specs, **named) as tx:
-                tx.wait_open(PROBE_SECONDS_MAX)
-                for _ in range(PROBES):
-                    time.sleep(request["pause"])
-                    sent.append(time.perf_counter())
-                    tx.send(tiles).result(PROBE_SECONDS_MAX)
+            for _ in range(PROBES):
+                time.sleep(request["pause"])
+                sent.append(time.perf_counter())
+                end.send(tiles).result(PROBE_SECONDS_MAX)
         else:
-            with self._agent.receiver(request["channel"], specs, **named) as rx:
-                for _ in range(PROBES):
-                    arrived = rx.recv().result(PROBE_SECONDS_MAX)
-                    ended.append(time.perf_counter())
-                    del arrived
+            for _ in range(PROBES):
+                arrived = end.recv().result(PROBE_SECONDS_MAX)
+                ended.append(time.perf_counter())
+                del arrived
         return {"sent": sent, "ended": ended}
 
     def _open(self, request: dict[str, Any]) -> None:
         """A trainer for a method."""
         method = next(m for m in cells.METHODS if m.name == request["method"])
-        kind = "idle" if request["idle"] else "token" if method.token and not request["jax"] else "whole"
+        kind = "gauge" if request["gauge"] else "token" if method.token and not request["jax"] else "whole"
         made = self._pipeline(request, kind)
         stated = request["schedule"]
-        trainer = pp.Trainer(
+        self._trainers[request["channel"]] = pp.Trainer(
             made,
             stage=next(stage.name for stage in made.stages if stage.mesh.hosts == (self._agent.name,)),
             agent=self._agent,
@@ -139,14 +146,25 @@ class StageProcess:
             name=request["channel"],
             strategy=method.strategy,
             topology=cm.Topology.from_json(request["topology"]),
+            boundaries=self._boundaries(request, method, made),
         )
-        core: Any = trainer._core
+
+    def _boundaries(self, request: dict[str, Any], method: cells.Method, made: pp.Pipeline) -> Any:
+        """What a method exchanges through, if not as trainers do."""
+        part = request["hosts"].index(self._agent.name)
+        peer = self._peer
         if method.blocking:
-            assert self._peer is not None
-            core.links = blocking.BlockingLinks(core.links, trainer.process == 0, self._peer, trainer._fate.wait)
-        elif method.token and request["jax"]:
-            core.links = self._token_links(request, made, core, trainer)
-        self._trainers[request["channel"]] = trainer
+            assert peer is not None
+            return lambda links, wait: blocking.BlockingLinks(links, part == 0, peer, wait)
+        if not (method.token and request["jax"]):
+            return None
+        from .computed import TokenLinks
+
+        def tokens(links: pp.Links, _wait: pp.Wait) -> TokenLinks:
+            self._tokens.append(TokenLinks(links, made, part, self._agent, request["channel"]))
+            return self._tokens[-1]
+
+        return tokens
 
     def _optimizer(self, request: dict[str, Any]) -> Any:
         if request["jax"] and self._sgd is None:
@@ -155,28 +173,9 @@ class StageProcess:
             self._sgd = optax.sgd(1e-3)
         return self._sgd
 
-    def _token_links(self, request: dict[str, Any], made: pp.Pipeline, core: Any, trainer: pp.Trainer) -> Any:
-        from crossmesh._pipeline.links import Links
-
-        from .computed import TokenLinks
-
-        tokens = self._pipeline(request, "token")
-        part = trainer.process
-        links = Links(
-            tokens,
-            [part],
-            place=lambda _part, _name, tiles: tiles,
-            export=lambda _part, value: value,
-            agent=self._agent,
-            name=f"{request['channel']}/token",
-            depth=4,
-        )
-        links.wait_open(PROBE_SECONDS_MAX)
-        return TokenLinks(links, made, core.parts[part])
-
     def _step(self, request: dict[str, Any]) -> dict[str, Any]:
         batch: Any = None
-        if request["jax"] and not request["idle"]:
+        if request["jax"] and not request["gauge"]:
             if self._batch is None:
                 from . import computed
 

@@ -15,7 +15,7 @@ import crossmesh as cm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from e2e import blocking, cells, measure, report
+from e2e import blocking, cells, gauges, measure, report
 
 SECONDS_MAX = 20
 
@@ -27,34 +27,25 @@ class FakeLinks:
         self._first = first
         self._mailboxes = mailboxes
         self._log = log
-        self.waiting = []
-        self._activations = self._gradients = {(0, 1): self}
-
-    @property
-    def incoming(self):
-        return [self]
 
     def begin(self, microbatches, ahead):
-        pass
+        self._waiting = [self._mailboxes[self._first]] * microbatches
 
-    def _names(self, _producer, _consumer, *, back):
-        return ["g" if back else "h"]
+    def coming(self, _part, *, back, later):
+        assert back == self._first
+        return [self._waiting[later]]
 
-    def _export(self, _part, value):
-        return value
-
-    def _ask(self, _channel):
-        self.waiting.append(self._mailboxes[self._first])
-
-    def send(self, values):
+    def send_outputs(self, _part, _microbatch, values):
         assert self._log["under way"] == 0, "two transfers at once"
         self._log["under way"] += 1
         done = Future()
         self._mailboxes[not self._first].put((values, done))
-        return done
+        return [done]
+
+    send_gradients = send_outputs
 
     def inputs(self, _part, _microbatch, wait):
-        return wait(self.waiting.pop(0))
+        return wait(self._waiting.pop(0))
 
     gradients = inputs
 
@@ -180,6 +171,31 @@ def test_boundaries_are_the_papers_over_one_factor():
             }
             wanted = 4 if token else mib * 2**20 / cells.SCALE
             assert set(bytes_of.values()) == {wanted}
-    idle = cells.idle_pipeline(made)
-    assert [stage.forward for stage in idle.stages] == [0.0, 0.0]
-    assert list(itertools.chain(*(pair[:2] for pair in idle.pairs))) == [0, 1]
+    gauge = cells.gauge_pipeline(made)
+    assert [stage.forward for stage in gauge.stages] == [cells.GAUGE_SECONDS] * 2
+    assert list(itertools.chain(*(pair[:2] for pair in gauge.pairs))) == [0, 1]
+
+
+@pytest.mark.parametrize("seconds", [0.0005, 0.004, 0.03])
+def test_a_blocking_transfer_is_what_explains_the_steps_of_its_gauge(seconds):
+    schedule = cm.schedule("1f1b", stages=2, microbatches=cells.GAUGE_MICROBATCHES)
+    times = {"forward": cells.GAUGE_SECONDS, "backward": cells.GAUGE_SECONDS}
+    took = cm.simulate(schedule, **times, transfer=seconds, overlap=False).makespan
+    assert gauges.blocking_transfer([took, 1.0, took, 0.0, took]) == pytest.approx(seconds, rel=1e-3)
+
+
+def test_predictions_are_made_of_what_a_cells_turns_have_measured():
+    seen = gauges.Gauges(["a", "b"])
+    ops = 2 * cells.MICROBATCHES
+    seen.tokens[False] = [[{"forward": 0.01, "backward": 0.02, "runner": ops * 0.0001}] * 2] * 3
+    seen.ways[0].extend([0.002, 0.003, 0.9])
+    seen.ways[1].extend([0.004])
+    assert seen.stated(cells.OVERLAPPED) == {
+        "transfer": [(0.003, 0.004)],
+        "hosts": ["a", "b"],
+        "forward": pytest.approx([0.0101] * 2),
+        "backward": pytest.approx([0.0201] * 2),
+        "weight": None,
+    }
+    schedule = cm.schedule("1f1b", stages=2, microbatches=cells.MICROBATCHES)
+    assert seen.predicted(cells.OVERLAPPED, schedule) == cm.simulate(schedule, **seen.stated(cells.OVERLAPPED)).makespan

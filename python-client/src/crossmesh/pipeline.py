@@ -6,6 +6,7 @@ Needs JAX and an optax optimizer for stages that compute: `pip install "crossmes
 from ._pipeline.alpa import Layer, StagePlan
 from ._pipeline.errors import NonFiniteLoss
 from ._pipeline.graph import Pipeline, Process, Value
+from ._pipeline.links import Boundaries, Links, Wait
 from ._pipeline.progress import Progress
 from ._pipeline.running import Times
 from ._pipeline.single import Single, single
@@ -14,7 +15,9 @@ from ._pipeline.stats import StageStats, StepStats
 from ._pipeline.trainer import Trainer
 
 __all__ = [
+    "Boundaries",
     "Layer",
+    "Links",
     "NonFiniteLoss",
     "Pipeline",
     "Process",
@@ -29,5 +32,6 @@ __all__ = [
     "Times",
     "Trainer",
     "Value",
+    "Wait",
     "single",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._agent import TIMEOUT_SECONDS, Agent
 from .._errors import LayoutError
 from .._schedule import Op
 from .graph import Pipeline
-from .links import Links, Wait
+from .links import Boundaries, Links, Wait
 from .runner import Computes, Record, run_ops
 from .stage import LOSS, Stage, TimedStage
 from .timed import TimedPart
@@ -41,6 +41,7 @@ class Core:
             if isinstance(pipeline.stages[number], TimedStage):
                 self.parts[number] = TimedPart(pipeline, number, split=split)
         self.links = Links(pipeline, numbers, self._place, self._export, agent, name, depth, timeout, planning)
+        self._boundaries: Boundaries = self.links
         try:
             if pipeline.tied:
                 from .tied import TiedParameters
@@ -87,9 +88,13 @@ class Core:
         self, ops: Sequence[Op], batch: Mapping[str, Any], microbatches: int, ahead: Mapping[int, int], wait: Wait
     ) -> Record:
         """The operations of one step; leaves the sums of the gradients. `ahead` as in `Links.begin`."""
-        self.links.begin(microbatches, ahead)
+        self._boundaries.begin(microbatches, ahead)
         parts: Mapping[int, Computes] = self.parts
-        return run_ops(ops, parts, self.links, batch, LOSS, wait)
+        return run_ops(ops, parts, self._boundaries, batch, LOSS, wait)
+
+    def stand_around(self, make: Callable[[Links, Wait], Boundaries], wait: Wait) -> None:
+        """From now on steps take and give through what is made around the links."""
+        self._boundaries = make(self.links, wait)
 
     def sum_tied(self, wait: Wait) -> None:
         """Sum the gradients of tied parameters over all who hold them."""

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from .._agent import TIMEOUT_SECONDS, Agent
 from .._receiver import Receiver
 from .._sender import Sender
+from .._transfer import Transfer
 from .graph import Pipeline, Value
 
 DEPTH_MAX = 4
@@ -32,6 +33,27 @@ Place = Callable[[int, str, Any], Any]
 
 Wait = Callable[[Future[Any]], Any]
 """Waits for what arrives, or raises what ended the pipeline."""
+
+
+class Boundaries(Protocol):
+    """How a step of the stages of one process takes and gives what crosses boundaries: `Links`, or what stands around
+    them, as `Trainer(boundaries=...)` makes it.
+    """
+
+    def begin(self, microbatches: int, ahead: Mapping[int, int], /) -> None:
+        """A step starts; `ahead` are the most micro-batches that each stage holds in it."""
+
+    def inputs(self, part: int, microbatch: int, wait: Wait, /) -> dict[str, Any]:
+        """What a stage takes from others for one micro-batch, by name, once it is there."""
+
+    def gradients(self, part: int, microbatch: int, wait: Wait, /) -> dict[str, tuple[Any, ...]]:
+        """For each value that a stage made the gradients of those who took it."""
+
+    def send_outputs(self, part: int, microbatch: int, outputs: Mapping[str, Any], /) -> object:
+        """A stage has made its outputs."""
+
+    def send_gradients(self, part: int, microbatch: int, gradients: Mapping[str, Any], /) -> object:
+        """A stage has made the gradients of its inputs."""
 
 
 @dataclass(eq=False)
@@ -160,17 +182,41 @@ class Links:
                 )
         return found
 
-    def send_outputs(self, part: int, microbatch: int, outputs: Mapping[str, Any]) -> None:
-        """Post what a stage made to everyone who takes it."""
-        for (producer, consumer), sender in self._activations.items():
-            if producer == part:
-                self._send(sender, part, consumer, microbatch, outputs, self._names(producer, consumer, back=False))
+    def send_outputs(self, part: int, microbatch: int, outputs: Mapping[str, Any]) -> list[Transfer]:
+        """Post what a stage made to everyone who takes it.
 
-    def send_gradients(self, part: int, microbatch: int, gradients: Mapping[str, Any]) -> None:
-        """Post the gradients of what a stage took to the stages that made it."""
-        for (producer, consumer), sender in self._gradients.items():
-            if consumer == part:
-                self._send(sender, part, producer, microbatch, gradients, self._names(producer, consumer, back=True))
+        **Returns:** what is on its way to other processes, each over when it is there.
+        """
+        sent = [
+            self._send(sender, part, consumer, microbatch, outputs, self._names(producer, consumer, back=False))
+            for (producer, consumer), sender in self._activations.items()
+            if producer == part
+        ]
+        return [transfer for transfer in sent if transfer is not None]
+
+    def send_gradients(self, part: int, microbatch: int, gradients: Mapping[str, Any]) -> list[Transfer]:
+        """Post the gradients of what a stage took to the stages that made it; returns as `send_outputs`."""
+        sent = [
+            self._send(sender, part, producer, microbatch, gradients, self._names(producer, consumer, back=True))
+            for (producer, consumer), sender in self._gradients.items()
+            if consumer == part
+        ]
+        return [transfer for transfer in sent if transfer is not None]
+
+    def coming(self, part: int, *, back: bool, later: int = 0) -> list[Future[Any]]:
+        """What `inputs` (or with `back` `gradients`) of a stage will wait for next, or so many micro-batches later.
+
+        One future for each process that sends it; they are done when it is there, and are not taken.
+        """
+        here = [channel for channel in (self.from_after if back else self.from_before).values() if channel.part == part]
+        for channel in here:
+            while len(channel.waiting) <= later:
+                self._ask(channel)
+        return [channel.waiting[later] for channel in here]
+
+    def place(self, part: int, name: str, value: Any) -> Any:
+        """A value or a gradient, in whatever layout, as an array of JAX or NumPy, as a stage computes with it."""
+        return self._place(part, name, value)
 
     def abort(self, reason: str) -> None:
         """End all channels for all parties."""
@@ -189,12 +235,12 @@ class Links:
 
     def _send(
         self, sender: Sender | None, part: int, to: int, microbatch: int, values: Mapping[str, Any], names: list[str]
-    ) -> None:
+    ) -> Transfer | None:
         if sender is not None:
-            sender.send({name: self._export(part, values[name]) for name in names})
-            return
+            return sender.send({name: self._export(part, values[name]) for name in names})
         for name in names:
             self._local[(name, to, part, microbatch)] = self._place(to, name, values[name])
+        return None
 
     def _take(self, channel: Incoming) -> Future[Any]:
         if len(channel.waiting) <= channel.least:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._schedule import Op
-from .links import Links, Wait
+from .links import Boundaries, Wait
 
 
 class Computes(Protocol):
@@ -58,7 +58,7 @@ class Record:
 
 
 def run_ops(
-    ops: Sequence[Op], parts: Mapping[int, Computes], links: Links, batch: Mapping[str, Any], loss: str, wait: Wait
+    ops: Sequence[Op], parts: Mapping[int, Computes], links: Boundaries, batch: Mapping[str, Any], loss: str, wait: Wait
 ) -> Record:
     """One step's operations.
 

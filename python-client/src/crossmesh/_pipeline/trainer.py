@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,7 @@ from .fate import Fate
 from .gather import Gather
 from .graph import Pipeline
 from .hello import compare
-from .links import DEPTH_MAX
+from .links import DEPTH_MAX, Boundaries, Links, Wait
 from .runner import Record
 from .running import Memory, Running, Times, first_schedule, measured
 from .stats import ProcessTimes, RowLayout, StepStats, stage_stats
@@ -61,6 +61,8 @@ class Trainer:
     - `start_timeout`: seconds for all processes to start and to compile, and from step to step.
     - `name`: what the channels' names begin with; pipelines that run at the same agents at once have different ones.
     - `strategy`, `order`, `topology`: how what travels between stages is planned, as in `cm.plan`.
+    - `boundaries`: `fn(links, wait)` makes what steps take and give through instead of `links`: for baselines, which
+        exchange in another way.
 
     **Raises:**
 
@@ -97,6 +99,7 @@ class Trainer:
         strategy: str | None = None,
         order: str | None = None,
         topology: Topology | None = None,
+        boundaries: Callable[[Links, Wait], Boundaries] | None = None,
     ) -> None:
         if backward not in ("cut", "whole"):
             raise ValueError(f'backward is "cut" or "whole", got {backward!r}.')
@@ -137,6 +140,8 @@ class Trainer:
             )
             self._exchange(self._gather, None, 0.0, 0.0)  # all have compiled, or this hears who cannot
             self._core.open(self._fate.wait, start_timeout)
+            if boundaries is not None:
+                self._core.stand_around(boundaries, self._fate.wait)
         except BaseException as error:
             cause = self._ended(error)
             self.close()
