@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 import time
@@ -9,6 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+# Without the names that the wrappers look up of what was set before, which takes longer than setting it.
+_setsignal = inspect.unwrap(signal.signal)
+_getsignal = inspect.unwrap(signal.getsignal)
 
 WAIT_MILLIS = 1000
 LINGER_SECONDS = 0.005
@@ -74,10 +79,14 @@ class Reader:
                     left = WAIT_MILLIS if deadline is None else int(1000 * (deadline - time.monotonic()))
                     if left <= 0:
                         return
-                    with shield.lifted():
+                    try:
+                        shield.lift()
                         self._wait(min(left, WAIT_MILLIS))
+                    finally:
+                        shield.drop()
                     self._read()
             finally:
+                shield.drop()
                 if turn:
                     self._turn.release()
                 with self._changed:
@@ -116,44 +125,35 @@ class _Shield:
 
     def __init__(self) -> None:
         self._handler: Any = None
+        self._lifted = False
         self._held = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._raise()
+            present = _getsignal(signal.SIGINT)
+            if callable(present):
+                self._handler = present
+                _setsignal(signal.SIGINT, self._hear)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lower()
+        if self._handler is not None:
+            _setsignal(signal.SIGINT, self._handler)
+            self.lift()
 
-    @contextmanager
-    def lifted(self) -> Iterator[None]:
-        """A stretch in which they are heard."""
-        if self._handler is None:
-            yield
-            return
-        self._lower()
-        try:
-            yield
-        finally:
-            self._raise()
-
-    def _raise(self) -> None:
-        present = signal.getsignal(signal.SIGINT)
-        if callable(present):
-            self._handler = present
-            signal.signal(signal.SIGINT, self._hold)
-
-    def _lower(self) -> None:
-        handler, self._handler = self._handler, None
-        if handler is None:
-            return
-        signal.signal(signal.SIGINT, handler)
+    def lift(self) -> None:
+        """They are heard from now on, also the one that was held back."""
+        self._lifted = True
         if self._held:
-            self._held = False
-            handler(signal.SIGINT, None)
+            self._hear(signal.SIGINT, None)
 
-    def _hold(self, _number: int, _frame: FrameType | None) -> None:
-        self._held = True
+    def drop(self) -> None:
+        """They are held back again."""
+        self._lifted = False
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._held = not self._lifted
+        if self._lifted:
+            self._handler(number, frame)

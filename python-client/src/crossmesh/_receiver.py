@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ._arena import Bytes, aligned, tile_view
+from ._arena import Bytes, aligned
 from ._channel import ChannelEnd
 from ._control import Opened, Received
 from ._errors import CrossmeshError, LayoutError
 from ._spec import Leaf
 from ._transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a tile lies in a set, and whose it is."""
+
+    tensor: int
+    devices: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    shared: bool
+
+    def over(self, memory: Bytes) -> np.ndarray[Any, Any]:
+        array: np.ndarray[Any, Any] = np.ndarray(self.shape, self.dtype, memory, self.offset)
+        if self.shared:
+            array.flags.writeable = False
+        return array
 
 
 class Receiver(ChannelEnd):
@@ -22,8 +42,8 @@ class Receiver(ChannelEnd):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._unposted: list[int] = []
         self._copies = 0
+        self._places: list[_Place] = []
         super().__init__(*arguments, **named)
-        self._shared = [_boxes_held_twice(leaf, self._session.host) for leaf in self._leaves]
 
     @property
     def copies(self) -> int:
@@ -74,6 +94,7 @@ class Receiver(ChannelEnd):
     def on_open(self, event: Opened) -> None:
         """See `Listener`."""
         with self._lock:
+            self._places = _places(event, self._leaves, self._session.host)
             super().on_open(event)
             for step in self._unposted:
                 if step in self._transfers:
@@ -92,17 +113,17 @@ class Receiver(ChannelEnd):
             return
         memory = self._session.received(event, opened.set_bytes)
         if transfer is not None:
-            self._hand_over(transfer, memory, opened)
+            self._hand_over(transfer, memory)
 
     def _copy_out(self, transfer: Transfer, event: Received, opened: Opened) -> None:
         memory = aligned(opened.set_bytes)
         np.copyto(memory, self._session.received(event, opened.set_bytes))
-        self._hand_over(transfer, memory, opened)
+        self._hand_over(transfer, memory)
 
-    def _hand_over(self, transfer: Transfer, memory: Bytes, opened: Opened) -> None:
+    def _hand_over(self, transfer: Transfer, memory: Bytes) -> None:
         try:
             transfer._take()
-            transfer._finish(self._arrange(memory, opened))
+            transfer._finish(self._arrange(memory))
         except CrossmeshError as error:
             transfer._fail(error)
         except Exception as error:  # noqa: BLE001  (what JAX raises when it cannot take the tiles)
@@ -110,14 +131,14 @@ class Receiver(ChannelEnd):
             failure.__cause__ = error
             transfer._fail(failure)
 
-    def _arrange(self, memory: Bytes, opened: Opened) -> Any:
+    def _arrange(self, memory: Bytes) -> Any:
         held: list[dict[int, np.ndarray[Any, Any]]] = [{} for _ in self._leaves]
-        for tile in opened.tiles:
-            array = tile_view(memory, tile, self._leaves[tile.tensor].dtype)
-            if tile.box in self._shared[tile.tensor]:
-                array.flags.writeable = False
-            held[tile.tensor].update(dict.fromkeys(tile.devices, array))
-        values: list[Any] = [dict(sorted(arrays.items())) for arrays in held]
+        for place in self._places:
+            array = place.over(memory)
+            arrays = held[place.tensor]
+            for device in place.devices:
+                arrays[device] = array
+        values: list[Any] = [dict(sorted(arrays.items())) if len(arrays) > 1 else arrays for arrays in held]
         named = [number for number, leaf in enumerate(self._leaves) if leaf.named is not None]
         if named:
             from .jax import assemble_all
@@ -127,6 +148,22 @@ class Receiver(ChannelEnd):
             for number, whole in zip(named, made, strict=True):
                 values[number] = whole
         return self._treedef.unflatten(values)
+
+
+def _places(opened: Opened, leaves: Sequence[Leaf], host: str) -> list[_Place]:
+    """What every step needs of the tiles, worked out once."""
+    twice = [_boxes_held_twice(leaf, host) for leaf in leaves]
+    return [
+        _Place(
+            tile.tensor,
+            tile.devices,
+            tuple(hi - lo for lo, hi in tile.box),
+            leaves[tile.tensor].dtype,
+            tile.offset if tile.bytes else 0,
+            tile.box in twice[tile.tensor],
+        )
+        for tile in opened.tiles
+    ]
 
 
 def _boxes_held_twice(leaf: Leaf, host: str) -> frozenset[tuple[tuple[int, int], ...]]:

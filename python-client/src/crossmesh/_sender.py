@@ -88,9 +88,11 @@ class Sender(ChannelEnd):
         """A free set if staging takes less than waking the thread that does it: little, computed, nothing before it."""
         if self._queued or self._lent or self._opened is None or self._opened.set_bytes > AT_ONCE_BYTES_MAX:
             return None
-        parts = (part for value in values for part in (value.values() if isinstance(value, dict) else (value,)))
-        if not all(type(part) is np.ndarray for part in parts):
-            return None
+        for value in values:
+            if type(value) is np.ndarray:
+                continue
+            if not isinstance(value, dict) or any(type(part) is not np.ndarray for part in value.values()):
+                return None
         try:
             chosen = self._free.get_nowait()
         except queue.Empty:

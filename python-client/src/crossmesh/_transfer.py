@@ -32,7 +32,6 @@ class Transfer(Future[Any]):
         self._taken = False
         self._settled: threading.Event | None = None  # made by who waits for it, as hardly anybody does
         self._cancelled_here = False
-        self.set_running_or_notify_cancel()
 
     @property
     def step(self) -> int:
@@ -45,6 +44,10 @@ class Transfer(Future[Any]):
         if self.done():
             return 1.0
         return 0.5 if self._taken else 0.0
+
+    def running(self) -> bool:
+        """Whether it is not over: a step is on its way from the call on."""
+        return not self.done()
 
     def result(self, timeout: float | None = None) -> Any:
         """What the transfer brings; waits for it.

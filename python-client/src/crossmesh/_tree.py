@@ -92,6 +92,8 @@ class _OwnTree:
         return _build(self._node, iter(leaves))
 
     def flatten_up_to(self, tree: Any) -> list[Any]:
+        if self._node.build is None:
+            return [tree]
         return [leaf for _, leaf in _leaves(self._node, "", tree)]
 
 

@@ -106,6 +106,8 @@ final class Link {
       out = move;
       length = move.move().chunkLength(chunk);
       MemorySegment payload = payload(move, chunk);
+      boolean begins = move.begins();
+      move.begins(false);
       channel.pin();
       move.owner().chunkPosted();
       node.outbox()
@@ -117,6 +119,7 @@ final class Link {
               chunk,
               payload,
               checksum(move, chunk, payload),
+              begins,
               this);
     }
 

@@ -31,6 +31,7 @@ final class OutMove implements Comparable<OutMove> {
   private int next;
   private int left;
   private boolean queued;
+  private boolean begins;
 
   /**
    * @param landed the chunks that are there, filled in by the owner; null when all are
@@ -71,6 +72,15 @@ final class OutMove implements Comparable<OutMove> {
   /** Whether the next chunk can be sent. */
   boolean ready() {
     return next < move.chunks() && (landed == null || landed.get(next));
+  }
+
+  /** Whether its next chunk tells the next host that this one begins the step. */
+  boolean begins() {
+    return begins;
+  }
+
+  void begins(boolean now) {
+    begins = now;
   }
 
   /** With which checksum a chunk came here, so that it covers all of the way; else none. */

@@ -72,7 +72,11 @@ final class Outbox {
     transport.send(peer.index(), headerMemory, done.payload, false, done);
   }
 
-  /** Sends a chunk with its checksum, or {@link Checksums#NONE}; nothing is allocated. */
+  /**
+   * Sends a chunk with its checksum, or {@link Checksums#NONE}; nothing is allocated.
+   *
+   * @param begins whether it says as well that this host begins the step
+   */
   void chunk(
       int peer,
       long channel,
@@ -81,10 +85,12 @@ final class Outbox {
       int chunk,
       MemorySegment payload,
       long checksum,
+      boolean begins,
       Transport.SendDone done) {
     header.reset(MessageKind.CHUNK, epoch);
+    header.flags = begins ? WireHeader.FLAG_BEGINS : 0;
     if (checksum != Checksums.NONE) {
-      header.flags = WireHeader.FLAG_PAYLOAD_CRC;
+      header.flags |= WireHeader.FLAG_PAYLOAD_CRC;
       header.payloadCrc = (int) checksum;
     }
     header.channel = channel;

@@ -46,6 +46,7 @@ final class Resend implements Transport.SendDone {
             chunk,
             payload,
             node.checksums().of(payload),
+            false,
             this);
   }
 

@@ -16,7 +16,6 @@ final class SourceSteps {
 
   private static final long[] NO_CHECKSUMS = {};
 
-  private final Node node;
   private final Channel channel;
   private final HostPlan plan;
   private final List<LocalParticipant> senders;
@@ -26,6 +25,7 @@ final class SourceSteps {
   private final List<Link> links;
   private final LocalCopier copier;
   private final @Nullable SourceDigests digests;
+  private final Beginnings beginnings;
   private final TreeMap<Long, SourceStep> steps = new TreeMap<>();
 
   SourceSteps(
@@ -37,7 +37,6 @@ final class SourceSteps {
       List<Link> links,
       LocalCopier copier,
       @Nullable Digests digests) {
-    this.node = node;
     this.channel = channel;
     this.plan = plan;
     this.senders = senders;
@@ -45,6 +44,7 @@ final class SourceSteps {
     this.links = links;
     this.copier = copier;
     this.digests = digests == null ? null : new SourceDigests(node, channel, plan, digests);
+    this.beginnings = new Beginnings(node, channel, plan, destinations, links);
     plan.reached().forEach(host -> reached.set(destinations.indexOf(host)));
   }
 
@@ -66,14 +66,13 @@ final class SourceSteps {
     }
     SourceStep known = know(step);
     SourceStep.Part part = known.stage(this, sender, stagingSet, plan.movesStaged(sender.index()));
+    launch(known);
     if (known.start()) {
-      node.outbox()
-          .send(destinations, MessageKind.START, channel.id(), step, ControlMessage.NO_PAYLOAD);
+      beginnings.tell(step);
     }
     if (digests != null) {
       digests.staged(part, sender.stagingSet(stagingSet));
     }
-    launch(known);
     settle(part);
     conclude(known);
   }
@@ -202,7 +201,11 @@ final class SourceSteps {
     long step = part.step().step();
     for (HostMove move : plan.origins()) {
       if (move.stager() == index) {
-        links.get(move.next()).offer(new OutMove(part, step, move, set, null, NO_CHECKSUMS));
+        OutMove out = new OutMove(part, step, move, set, null, NO_CHECKSUMS);
+        if (!part.step().started()) {
+          beginnings.prepare(out);
+        }
+        links.get(move.next()).offer(out);
       }
     }
     for (HostMove move : plan.locals()) {

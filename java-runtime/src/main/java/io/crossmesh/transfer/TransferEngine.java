@@ -299,6 +299,9 @@ public final class TransferEngine implements AutoCloseable {
         node.drop();
         return Transport.Landing.DISCARD;
       }
+      if (header.begins()) {
+        peer.arrive(MessageKind.START, header.channel, header.step, 0);
+      }
       return channel.chunk(header, peer);
     }
 

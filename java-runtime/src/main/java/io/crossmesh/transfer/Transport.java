@@ -11,8 +11,8 @@ import java.lang.foreign.MemorySegment;
  *
  * <ul>
  *   <li>Messages of one sender reach {@link Handler#onMessage} in the order in which they were
- *       sent, bulk and control taken apart; the payload of an earlier one may land after a later
- *       one's.
+ *       sent, bulk and control taken apart, but for bulk that begins a step, which keeps its place
+ *       among both; the payload of an earlier one may land after a later one's.
  *   <li>Each send ends in exactly one call of {@link SendDone}, each accepted payload in exactly
  *       one of {@link Landing#landed()} and {@link Landing#failed}; also when the peer is lost,
  *       after {@link #disconnect} and at {@link #close()}. Until then the memory is in use.

@@ -14,7 +14,7 @@ import java.util.zip.CRC32C;
  *      0    4 magic        {@value #MAGIC_TEXT}
  *      4    2 version      {@value #VERSION}
  *      6    1 kind         {@link MessageKind#code()}
- *      7    1 flags        bit 0: the payload CRC is set
+ *      7    1 flags        bit 0: the payload CRC is set; bit 1, of a chunk: its sender begins the step
  *      8    8 epoch        of the sender's agent
  *     16    8 channel      incarnation of the channel, 0 for messages about none
  *     24    8 step
@@ -38,6 +38,7 @@ public final class WireHeader {
 
   static final String MAGIC_TEXT = "XMSH";
   static final int FLAG_PAYLOAD_CRC = 1;
+  static final int FLAG_BEGINS = 2;
   private static final int MAGIC = 'X' | 'M' << 8 | 'S' << 16 | 'H' << 24;
   private static final int CRC_OFFSET = 60;
 
@@ -67,6 +68,11 @@ public final class WireHeader {
     length = 0;
     payloadCrc = 0;
     return this;
+  }
+
+  /** Whether the chunk says as well what a {@link MessageKind#START} says. */
+  boolean begins() {
+    return (flags & FLAG_BEGINS) != 0;
   }
 
   /** The checksum of the payload, or {@link Checksums#NONE}. */
@@ -118,7 +124,8 @@ public final class WireHeader {
     chunk = view.getInt(36);
     length = view.getLong(40);
     payloadCrc = view.getInt(56);
-    return (flags & ~FLAG_PAYLOAD_CRC) == 0
+    int known = kind == MessageKind.CHUNK ? FLAG_PAYLOAD_CRC | FLAG_BEGINS : FLAG_PAYLOAD_CRC;
+    return (flags & ~known) == 0
         && move >= 0
         && chunk >= 0
         && length >= 0

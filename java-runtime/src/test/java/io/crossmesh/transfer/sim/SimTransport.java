@@ -83,6 +83,11 @@ public final class SimTransport implements Transport {
 
   private static final byte GREETING = 1;
 
+  /** Where it says that a chunk begins a step: the one that keeps its place among all. */
+  private static final int FLAGS_AT = 7;
+
+  private static final int FLAG_BEGINS = 2;
+
   private final SimNetwork network;
   private final String address;
   private final PriorityQueue<Event> events = new PriorityQueue<>();
@@ -266,11 +271,12 @@ public final class SimTransport implements Transport {
     MemorySegment head = copy(header);
     boolean eager = network.eager();
     MemorySegment bytes = eager ? copy(payload) : payload;
-    String lane = address + (bulk ? "/bulk" : "/control");
+    boolean apart = bulk && (head.get(ValueLayout.JAVA_BYTE, FLAGS_AT) & FLAG_BEGINS) == 0;
+    String lane = address + (apart ? "/bulk" : "/control");
     long arrival =
         Math.max(to.lastArrival.getOrDefault(lane, 0L) + 1, network.now() + network.delay());
     to.lastArrival.put(lane, arrival);
-    if (network.lost(bulk)) {
+    if (network.lost(apart)) {
       at(network.now() + network.delay(), flight::sent);
       return;
     }
