@@ -47,6 +47,17 @@ class WireHeaderTest {
   }
 
   @Test
+  void onlyAChunkSaysThatItsSenderBeginsTheStep() {
+    for (MessageKind kind : MessageKind.values()) {
+      WireHeader header = new WireHeader().reset(kind, 1);
+      header.flags = WireHeader.FLAG_BEGINS;
+      header.encode(memory);
+      WireHeader read = new WireHeader();
+      assertThat(read.decode(memory, 0)).as("%s", kind).isEqualTo(kind == MessageKind.CHUNK);
+    }
+  }
+
+  @Test
   void refusesAnotherLengthThanThePayloadHas() {
     encode();
     assertThat(new WireHeader().decode(memory, 5)).isFalse();
