@@ -3,6 +3,7 @@ package io.crossmesh.flight.bulk;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.crossmesh.transfer.Transport;
+import io.crossmesh.transfer.contract.Flood;
 import io.crossmesh.transfer.contract.OwnerNode;
 import io.crossmesh.transfer.contract.TransportContract;
 import java.nio.file.Path;
@@ -35,7 +36,7 @@ final class BulkTransportTest extends TransportContract {
     try (OwnerNode a = new OwnerNode(1, make("another token"));
         OwnerNode b = new OwnerNode(2, make())) {
       a.connect(20, b.transport.address());
-      OwnerNode.Flood flood = a.send(20, 3, 100, 3, false);
+      Flood flood = a.send(20, 3, 100, 3, false);
       a.await("the loss", 10_000, () -> a.lost().containsKey(20));
       assertThat(a.lost().get(20)).contains("the token is wrong");
       assertThat(flood.result.get(10, TimeUnit.SECONDS)).isEqualTo(3);

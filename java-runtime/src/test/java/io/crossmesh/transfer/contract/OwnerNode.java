@@ -4,8 +4,6 @@ import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport;
 import io.crossmesh.transfer.Transport.Handler;
 import io.crossmesh.transfer.Transport.Landing;
-import io.crossmesh.transfer.Transport.SendDone;
-import io.crossmesh.transfer.WireHeader;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -127,7 +125,7 @@ public final class OwnerNode implements Handler, AutoCloseable {
 
   /** Sends {@code count} messages of {@code bytes} each, at most {@code window} at once. */
   public Flood send(int peer, long count, long bytes, int window, boolean discard) {
-    Flood flood = new Flood(peer, count, bytes, window, discard);
+    Flood flood = new Flood(this, peer, count, bytes, window, discard);
     var _ =
         later(
             () -> {
@@ -137,103 +135,17 @@ public final class OwnerNode implements Handler, AutoCloseable {
     return flood;
   }
 
-  /** A row of sends that ends with the first failure; {@link #result} is how many failed. */
-  public final class Flood {
-    public final CompletableFuture<Long> result = new CompletableFuture<>();
-    private final int peer;
-    private long count;
-    private final int window;
-    private final boolean discard;
-    private final MemorySegment[] payloads;
-    private final boolean[] busy;
-    private final MemorySegment[] headers;
-    private long posted;
-    private long ended;
-    private long failed;
-    private boolean pumping;
+  long name() {
+    return name;
+  }
 
-    Flood(int peer, long count, long bytes, int window, boolean discard) {
-      this.peer = peer;
-      this.count = count;
-      this.window = window;
-      this.discard = discard;
-      this.payloads = new MemorySegment[window];
-      this.headers = new MemorySegment[window];
-      this.busy = new boolean[window];
-      for (int i = 0; i < window; i++) {
-        payloads[i] = arena.allocate(Math.max(bytes, 1), 64).asSlice(0, bytes);
-        headers[i] = arena.allocate(WireHeader.BYTES, 8);
-      }
-    }
+  long nextSequence() {
+    return sequence++;
+  }
 
-    public void stop() {
-      var _ =
-          later(
-              () -> {
-                count = posted;
-                if (ended == count) {
-                  result.complete(failed);
-                }
-                return null;
-              });
-    }
-
-    private void pump() {
-      if (pumping) {
-        return;
-      }
-      pumping = true;
-      for (int slot = 0; slot < window && posted < count; slot++) {
-        if (!busy[slot]) {
-          post(slot);
-        }
-      }
-      pumping = false;
-      if (ended == count) {
-        result.complete(failed);
-      }
-    }
-
-    private void post(int slot) {
-      busy[slot] = true;
-      posted++;
-      long number = sequence++;
-      Pattern.fill(payloads[slot], name, number);
-      MemorySegment header = headers[slot];
-      Pattern.writeHeader(header, name, number, discard);
-      transport.send(
-          peer,
-          header,
-          payloads[slot],
-          true,
-          new SendDone() {
-            private boolean told;
-
-            @Override
-            public void sent() {
-              end(false);
-            }
-
-            @Override
-            public void failed(String reason) {
-              end(true);
-            }
-
-            private void end(boolean failure) {
-              if (told) {
-                error("a send ended twice");
-              }
-              told = true;
-              ended++;
-              if (failure) {
-                failed++;
-                count = posted;
-              }
-              busy[slot] = false;
-              pump();
-            }
-          });
-    }
+  /** Memory that is there as long as this node. */
+  Arena memory() {
+    return arena;
   }
 
   /** From now on payloads that wait at their sender are left there. */
@@ -371,7 +283,7 @@ public final class OwnerNode implements Handler, AutoCloseable {
     notifyAll();
   }
 
-  private synchronized void error(String text) {
+  synchronized void error(String text) {
     errors.add(text);
     notifyAll();
   }

@@ -51,8 +51,8 @@ public abstract class TransportContract {
       long bytes = 0;
       for (long size : LongStream.of(SIZES).filter(size -> size <= bytesMax()).toArray()) {
         int count = size > MIB ? 6 : 40;
-        OwnerNode.Flood there = a.send(20, count, size, 4, false);
-        OwnerNode.Flood back = b.send(10, count, size, 4, false);
+        Flood there = a.send(20, count, size, 4, false);
+        Flood back = b.send(10, count, size, 4, false);
         assertThat(there.result.get(60, TimeUnit.SECONDS)).isZero();
         assertThat(back.result.get(60, TimeUnit.SECONDS)).isZero();
         bytes += count * size;
@@ -73,7 +73,7 @@ public abstract class TransportContract {
         OwnerNode b = node(2)) {
       a.connect(20, b.transport.address());
       b.connect(10, a.transport.address());
-      List<OwnerNode.Flood> floods = new ArrayList<>();
+      List<Flood> floods = new ArrayList<>();
       long messages = 0;
       for (int i = 0; i < 60; i++) {
         long size = random.nextInt(3) == 0 ? random.nextInt(300_000) : random.nextInt(9000);
@@ -82,7 +82,7 @@ public abstract class TransportContract {
         floods.add(b.send(10, count, size, 1 + random.nextInt(16), false));
         messages += count;
       }
-      for (OwnerNode.Flood flood : floods) {
+      for (Flood flood : floods) {
         assertThat(flood.result.get(60, TimeUnit.SECONDS)).as("seed %d", seed).isZero();
       }
       long total = messages;
@@ -133,7 +133,7 @@ public abstract class TransportContract {
         OwnerNode b = node(2)) {
       a.connect(20, b.transport.address());
       b.hold();
-      OwnerNode.Flood flood = a.send(20, 20, MIB, 4, false);
+      Flood flood = a.send(20, 20, MIB, 4, false);
       b.await("a window of announcements", 20_000, () -> b.held() == 4);
       assertThat(flood.result).isNotDone();
       assertThat(b.heard(1).messages()).isZero();
@@ -141,7 +141,7 @@ public abstract class TransportContract {
       assertThat(flood.result.get(20, TimeUnit.SECONDS)).isZero();
       b.await("all messages", 20_000, () -> b.heard(1).messages() == 20);
       b.hold();
-      OwnerNode.Flood never = a.send(20, 2, MIB, 4, false);
+      Flood never = a.send(20, 2, MIB, 4, false);
       b.await("the announcements", 20_000, () -> b.held() == 2);
       a.disconnect(20);
       assertThat(never.result.get(20, TimeUnit.SECONDS)).isNotNull();
@@ -159,7 +159,7 @@ public abstract class TransportContract {
         OwnerNode a = node(sender);
         a.connect(20, b.transport.address());
         b.connect(100 + sender, a.transport.address());
-        OwnerNode.Flood flood = a.send(20, 100, bytes, 100, false);
+        Flood flood = a.send(20, 100, bytes, 100, false);
         a.close();
         assertThat(flood.result.get(20, TimeUnit.SECONDS)).isZero();
         b.await("every message", 20_000, () -> b.heard(sender).messages() == 100);
@@ -178,8 +178,8 @@ public abstract class TransportContract {
       OwnerNode b = node(2);
       a.connect(20, b.transport.address());
       b.connect(10, a.transport.address());
-      OwnerNode.Flood there = a.send(20, 20, MIB, 4, false);
-      OwnerNode.Flood back = b.send(10, 20, MIB, 4, false);
+      Flood there = a.send(20, 20, MIB, 4, false);
+      Flood back = b.send(10, 20, MIB, 4, false);
       there.result.get(20, TimeUnit.SECONDS);
       back.result.get(20, TimeUnit.SECONDS);
       CompletableFuture<Void> closing = CompletableFuture.runAsync(a::close);
@@ -197,7 +197,7 @@ public abstract class TransportContract {
         OwnerNode b = node(2)) {
       for (int round = 0; round < 5; round++) {
         a.connect(20 + round, b.transport.address());
-        OwnerNode.Flood flood = a.send(20 + round, 20, 100_000, 20, false);
+        Flood flood = a.send(20 + round, 20, 100_000, 20, false);
         a.disconnect(20 + round);
         assertThat(flood.result.get(20, TimeUnit.SECONDS)).isZero();
         int messages = 20 * (round + 1);
@@ -215,7 +215,7 @@ public abstract class TransportContract {
         OwnerNode b = node(2)) {
       a.connect(20, b.transport.address());
       b.hold();
-      OwnerNode.Flood flood = a.send(20, 4, MIB, 2, false);
+      Flood flood = a.send(20, 4, MIB, 2, false);
       b.await("the announcements", 20_000, () -> b.held() == 2);
       long start = System.nanoTime();
       a.abandon(20);
@@ -237,7 +237,7 @@ public abstract class TransportContract {
         OwnerNode b = node(2)) {
       a.connect(20, b.transport.address());
       b.hold();
-      OwnerNode.Flood flood = a.send(20, 4, MIB, 2, false);
+      Flood flood = a.send(20, 4, MIB, 2, false);
       b.await("the announcements", 20_000, () -> b.held() == 2);
       b.sever(1);
       b.await("the end of what was announced", 20_000, () -> b.heard(1).failed() == 2);
@@ -262,7 +262,7 @@ public abstract class TransportContract {
     }
     try (OwnerNode a = node(1)) {
       a.connect(30, nobody);
-      OwnerNode.Flood flood = a.send(30, 3, MIB, 3, false);
+      Flood flood = a.send(30, 3, MIB, 3, false);
       assertThat(flood.result.get(20, TimeUnit.SECONDS)).isEqualTo(3);
       a.await("the loss", 5_000, () -> a.lost().containsKey(30));
       a.connect(31, "no address");
@@ -315,7 +315,7 @@ public abstract class TransportContract {
         });
     try (OwnerNode a = node(1)) {
       a.connect(20, bad.address());
-      OwnerNode.Flood flood = a.send(20, 5, MIB, 1, false);
+      Flood flood = a.send(20, 5, MIB, 1, false);
       assertThatThrownBy(
               () -> {
                 while (true) {

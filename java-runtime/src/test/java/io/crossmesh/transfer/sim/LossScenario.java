@@ -36,6 +36,7 @@ import java.util.stream.IntStream;
 public final class LossScenario {
   private static final long SECOND = TimeUnit.SECONDS.toNanos(1);
   private static final long SLACK_NANOS = SECOND / 20;
+  private static final int WAIT_NANOS_MAX = (int) (SECOND / 50);
 
   private enum Trouble {
     NONE,
@@ -61,15 +62,12 @@ public final class LossScenario {
   private long begun;
 
   private long awake = Long.MIN_VALUE;
+  private int waitNanos = 1;
 
   public LossScenario(long seed, Path directory) {
     dice = new Random(seed);
     SimNetwork.Weather weather =
-        new SimNetwork.Weather(
-                1 + dice.nextInt(300_000),
-                dice.nextInt(3) / 2.0,
-                dice.nextInt(3) / 2.0,
-                1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000))
+        SimNetwork.Weather.any(dice)
             .damaging(dice.nextInt(4) == 0 ? 0.03 : 0)
             .confusing(dice.nextInt(2) * 0.1, 0);
     cluster = new SimCluster(dice, weather, directory, 1 << 20);
@@ -154,24 +152,33 @@ public final class LossScenario {
   }
 
   private void turn() {
+    boolean called = false;
     for (Job.Worker worker : workers) {
       if (!worker.dead
           && !worker.process.isOver()
           && worker.next < steps + 2
           && dice.nextDouble() < worker.pace) {
-        if (worker.process.side() == Side.DST) {
-          worker.process.recv(worker.next++);
-        } else if (worker.next < steps && worker.process.send(worker.next)) {
-          worker.next++;
-        }
+        called |= call(worker);
       }
     }
-    cluster.run(1 + dice.nextInt(pauseNanos));
+    // While nobody calls, time goes faster: it takes a while until a silent host is missed.
+    waitNanos = called ? pauseNanos : Math.min(2 * waitNanos, WAIT_NANOS_MAX);
+    cluster.run(1 + dice.nextInt(waitNanos));
     for (Job.Worker worker : workers) {
       if (!worker.dead) {
         worker.process.checkLimits(awake, SLACK_NANOS);
       }
     }
+  }
+
+  private boolean call(Job.Worker worker) {
+    if (worker.process.side() == Side.DST) {
+      worker.process.recv(worker.next++);
+      return true;
+    }
+    boolean sent = worker.next < steps && worker.process.send(worker.next);
+    worker.next += sent ? 1 : 0;
+    return sent;
   }
 
   /**

@@ -63,11 +63,7 @@ public final class Scenario {
     this.lossy = storm && dice.nextInt(8) == 0;
     this.again = storm && dice.nextInt(3) == 0;
     SimNetwork.Weather weather =
-        new SimNetwork.Weather(
-                1 + dice.nextInt(300_000),
-                dice.nextInt(3) / 2.0,
-                dice.nextInt(3) / 2.0,
-                1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000))
+        SimNetwork.Weather.any(dice)
             .damaging(dice.nextInt(3) == 2 ? 0.03 : 0)
             .confusing(dice.nextInt(2) * 0.1, lossy ? 0.02 : 0);
     this.pauseNanos = 1 + dice.nextInt(storm ? 3_000_000 : 300_000);

@@ -42,6 +42,15 @@ public final class SimNetwork {
       this(delayNanosMax, eagerShare, bufferedShare, landNanosMax, 0, 0, 0);
     }
 
+    /** Any weather that damages nothing: fast or slow, in order or not. */
+    static Weather any(Random dice) {
+      return new Weather(
+          1 + dice.nextInt(300_000),
+          dice.nextInt(3) / 2.0,
+          dice.nextInt(3) / 2.0,
+          1 + dice.nextInt(dice.nextBoolean() ? 300_000 : 5_000_000));
+    }
+
     /** The same weather, in which payloads are damaged. */
     public Weather damaging(double share) {
       return new Weather(

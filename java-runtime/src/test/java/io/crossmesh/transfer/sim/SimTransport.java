@@ -28,56 +28,6 @@ public final class SimTransport implements Transport {
     }
   }
 
-  /** A message on its way; it ends once. */
-  private static final class Flight {
-    private final SimTransport from;
-    private final SendDone done;
-    private final MemorySegment payload;
-    private final boolean bulk;
-    private final int peer;
-    private final long connection;
-    private Landing landing = Landing.DISCARD;
-    private boolean landed;
-    private boolean ended;
-
-    Flight(
-        SimTransport from,
-        int peer,
-        long connection,
-        MemorySegment payload,
-        boolean bulk,
-        SendDone done) {
-      this.from = from;
-      this.peer = peer;
-      this.connection = connection;
-      this.payload = payload;
-      this.bulk = bulk;
-      this.done = done;
-    }
-
-    /** Whether it is on a cable that was pulled. */
-    boolean isStuck(SimTransport to) {
-      return from.cutOff || to.cutOff;
-    }
-
-    void sent() {
-      if (!ended && !from.dead) {
-        ended = true;
-        from.flights.remove(this);
-        from.counters.sent(peer, bulk, payload.byteSize());
-        done.sent();
-      }
-    }
-
-    void failed(String reason) {
-      if (!ended && !from.dead) {
-        ended = true;
-        from.flights.remove(this);
-        done.failed(reason);
-      }
-    }
-  }
-
   /** Where a header says its kind, and the kind that only new connections send. */
   private static final int KIND_AT = 6;
 
@@ -95,8 +45,8 @@ public final class SimTransport implements Transport {
   private final Map<Integer, Long> connections = new HashMap<>();
   private final Set<Long> severed = new HashSet<>();
   private final Map<String, Long> lastArrival = new HashMap<>();
-  private final Set<Flight> flights = new LinkedHashSet<>();
-  private final Set<Flight> landing = new LinkedHashSet<>();
+  private final Set<SimFlight> flights = new LinkedHashSet<>();
+  private final Set<SimFlight> landing = new LinkedHashSet<>();
   private final Counters counters = new Counters();
   private Handler handler = NOBODY;
   private long order;
@@ -155,8 +105,8 @@ public final class SimTransport implements Transport {
   @Override
   public void sever(long connection) {
     severed.add(connection);
-    for (Flight flight : new ArrayList<>(landing)) {
-      if (flight.connection == connection) {
+    for (SimFlight flight : new ArrayList<>(landing)) {
+      if (flight.connection() == connection) {
         cut(flight, "severed");
       }
     }
@@ -184,8 +134,8 @@ public final class SimTransport implements Transport {
   @Override
   public void disconnect(int peer) {
     peers.remove(peer);
-    for (Flight flight : new ArrayList<>(flights)) {
-      if (flight.peer == peer) {
+    for (SimFlight flight : new ArrayList<>(flights)) {
+      if (flight.peer() == peer) {
         flight.failed("disconnected");
       }
     }
@@ -193,8 +143,8 @@ public final class SimTransport implements Transport {
 
   private void lose(int peer, String reason) {
     SimTransport other = peers.remove(peer);
-    for (Flight flight : new ArrayList<>(flights)) {
-      if (flight.peer == peer) {
+    for (SimFlight flight : new ArrayList<>(flights)) {
+      if (flight.peer() == peer) {
         flight.failed(reason);
       }
     }
@@ -205,17 +155,16 @@ public final class SimTransport implements Transport {
   }
 
   private void cutLandings(SimTransport from, String reason) {
-    for (Flight flight : new ArrayList<>(landing)) {
-      if (flight.from == from) {
+    for (SimFlight flight : new ArrayList<>(landing)) {
+      if (flight.from() == from) {
         cut(flight, reason);
       }
     }
   }
 
-  private void cut(Flight flight, String reason) {
+  private void cut(SimFlight flight, String reason) {
     landing.remove(flight);
-    flight.landed = true;
-    flight.landing.failed(reason);
+    flight.land().failed(reason);
   }
 
   /**
@@ -258,7 +207,7 @@ public final class SimTransport implements Transport {
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     SimTransport to = peers.get(peer);
     long connection = connections.getOrDefault(peer, 0L);
-    Flight flight = new Flight(this, peer, connection, payload, bulk, done);
+    SimFlight flight = new SimFlight(this, peer, connection, payload, bulk, done);
     flights.add(flight);
     if (to == null || to.dead) {
       at(network.now() + network.delay(), () -> flight.failed("not connected"));
@@ -308,12 +257,12 @@ public final class SimTransport implements Transport {
   }
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-  private void announce(Flight flight, MemorySegment head, MemorySegment bytes, boolean eager) {
-    if (flight.from.dead || flight.isStuck(this) || severed.contains(flight.connection)) {
+  private void announce(SimFlight flight, MemorySegment head, MemorySegment bytes, boolean eager) {
+    if (flight.from().dead || flight.isStuck(this) || severed.contains(flight.connection())) {
       return;
     }
-    Landing place = handler.onMessage(flight.connection, head, bytes.byteSize());
-    flight.landing = place;
+    Landing place = handler.onMessage(flight.connection(), head, bytes.byteSize());
+    flight.landsAt(place);
     if (bytes.byteSize() == 0) {
       counters.received(false, 0);
       end(flight, eager);
@@ -333,8 +282,8 @@ public final class SimTransport implements Transport {
     }
   }
 
-  private void fetch(Flight flight, MemorySegment bytes) {
-    boolean buffered = network.buffered() && !flight.from.dead && !flight.ended;
+  private void fetch(SimFlight flight, MemorySegment bytes) {
+    boolean buffered = network.buffered() && !flight.from().dead && !flight.hasEnded();
     MemorySegment data = buffered ? copy(bytes) : bytes;
     if (buffered) {
       end(flight, false);
@@ -342,13 +291,11 @@ public final class SimTransport implements Transport {
     at(
         network.now() + network.landing(),
         () -> {
-          if (flight.landed || flight.isStuck(this)) {
+          if (flight.hasLanded() || flight.isStuck(this)) {
             return;
           }
-          if (!buffered && (flight.from.dead || flight.ended)) {
-            landing.remove(flight);
-            flight.landed = true;
-            flight.landing.failed("the sender has given up");
+          if (!buffered && (flight.from().dead || flight.hasEnded())) {
+            cut(flight, "the sender has given up");
           } else {
             land(flight, data);
             if (!buffered) {
@@ -359,28 +306,28 @@ public final class SimTransport implements Transport {
   }
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-  private void land(Flight flight, MemorySegment bytes) {
+  private void land(SimFlight flight, MemorySegment bytes) {
     landing.remove(flight);
-    flight.landed = true;
-    if (flight.landing == Landing.DISCARD) {
+    Landing place = flight.land();
+    if (place == Landing.DISCARD) {
       return;
     }
-    MemorySegment target = flight.landing.segment();
+    MemorySegment target = place.segment();
     if (target.byteSize() != bytes.byteSize()) {
       throw new AssertionError(
           "a landing of %d bytes for %d".formatted(target.byteSize(), bytes.byteSize()));
     }
     target.copyFrom(bytes);
-    if (flight.landing.bulk()) {
+    if (place.bulk()) {
       network.damage(target);
     }
-    counters.received(flight.landing.bulk(), bytes.byteSize());
-    flight.landing.landed();
+    counters.received(place.bulk(), bytes.byteSize());
+    place.landed();
   }
 
-  private void end(Flight flight, boolean eager) {
+  private void end(SimFlight flight, boolean eager) {
     if (!eager) {
-      flight.from.at(network.now() + network.delay(), flight::sent);
+      flight.from().at(network.now() + network.delay(), flight::sent);
     }
   }
 
@@ -402,6 +349,16 @@ public final class SimTransport implements Transport {
   /** Messages that were sent and have not ended, and payloads that have not landed. */
   int inFlight() {
     return flights.size() + landing.size();
+  }
+
+  /** Whether its cable is pulled. */
+  boolean isCutOff() {
+    return cutOff;
+  }
+
+  /** One of its own messages has ended. */
+  void ended(SimFlight flight) {
+    flights.remove(flight);
   }
 
   /** Whether this host was killed or has closed. */
@@ -427,13 +384,11 @@ public final class SimTransport implements Transport {
   @Override
   public void close() {
     if (!dead) {
-      for (Flight flight : new ArrayList<>(flights)) {
+      for (SimFlight flight : new ArrayList<>(flights)) {
         flight.failed("closed");
       }
-      for (Flight flight : new ArrayList<>(landing)) {
-        landing.remove(flight);
-        flight.landed = true;
-        flight.landing.failed("closed");
+      for (SimFlight flight : new ArrayList<>(landing)) {
+        cut(flight, "closed");
       }
       die();
     }

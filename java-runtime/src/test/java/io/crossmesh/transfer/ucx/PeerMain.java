@@ -1,5 +1,6 @@
 package io.crossmesh.transfer.ucx;
 
+import io.crossmesh.transfer.contract.Flood;
 import io.crossmesh.transfer.contract.OwnerNode;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
@@ -32,7 +33,7 @@ final class PeerMain {
     switch (words.getFirst()) {
       case "connect" -> node.connect(Integer.parseInt(words.get(1)), words.get(2));
       case "send" -> {
-        OwnerNode.Flood flood =
+        Flood flood =
             node.send(
                 Integer.parseInt(words.get(1)),
                 Long.parseLong(words.get(2)),

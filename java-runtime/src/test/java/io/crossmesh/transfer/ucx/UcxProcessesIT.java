@@ -2,6 +2,7 @@ package io.crossmesh.transfer.ucx;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.crossmesh.transfer.contract.Flood;
 import io.crossmesh.transfer.contract.OwnerNode;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -37,7 +38,7 @@ final class UcxProcessesIT {
       b.tell("connect 10 " + a.transport.address());
       b.tell("send 10 400 3000 8");
       b.tell("send 10 40 " + 2 * MIB + " 4");
-      OwnerNode.Flood there = a.send(20, 40, 2 * MIB, 4, false);
+      Flood there = a.send(20, 40, 2 * MIB, 4, false);
       assertThat(b.expect("node sent, failed ")).isEqualTo("0");
       assertThat(b.expect("node sent, failed ")).isEqualTo("0");
       assertThat(there.result.get(20, TimeUnit.SECONDS)).isZero();
@@ -64,8 +65,8 @@ final class UcxProcessesIT {
         peer.tell("send 10 1000000 " + MIB + " 8");
         peer.tell("send 10 1000000 500 8");
       }
-      OwnerNode.Flood toB = a.send(20, 1_000_000, MIB, 8, false);
-      OwnerNode.Flood toC = a.send(30, 1_000_000, MIB, 8, false);
+      Flood toB = a.send(20, 1_000_000, MIB, 8, false);
+      Flood toC = a.send(30, 1_000_000, MIB, 8, false);
       a.await("traffic of both", 20_000, () -> heard(a, 2) > 50 && heard(a, 3) > 50);
 
       b.kill();
@@ -111,7 +112,7 @@ final class UcxProcessesIT {
       a.connect(20, b.expect("node address "));
       assertThat(a.send(20, 1, 8, 1, false).result.get(20, TimeUnit.SECONDS)).isZero();
       b.signal("STOP");
-      OwnerNode.Flood stuck = a.send(20, 20, 4 * MIB, 20, false);
+      Flood stuck = a.send(20, 20, 4 * MIB, 20, false);
       a.disconnect(20);
       assertThat(stuck.result.get(10, TimeUnit.SECONDS)).isPositive();
       assertThat(a.lost()).isEmpty();
