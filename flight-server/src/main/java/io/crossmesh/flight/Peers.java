@@ -21,8 +21,8 @@ public final class Peers implements AutoCloseable {
   static final int PEERS_MAX = 4096;
   private static final Duration HELLO_LIMIT = Duration.ofSeconds(5);
 
-  /** The first handshake of a young JVM takes seconds of a core, at both ends. */
-  private static final Duration ENCRYPTED_HELLO_LIMIT = Duration.ofSeconds(20);
+  /** The first call of a young JVM takes seconds of a core, at both ends; so does a handshake. */
+  private static final Duration FIRST_HELLO_LIMIT = Duration.ofSeconds(20);
 
   private final String self;
   private final Optional<String> transport;
@@ -79,7 +79,8 @@ public final class Peers implements AutoCloseable {
     boolean kept = false;
     try {
       Hello hello =
-          Hello.read(client.action(Actions.HELLO, Hello.request(), helloLimit()), peer.address());
+          Hello.read(
+              client.action(Actions.HELLO, Hello.request(), helloLimit(peer)), peer.address());
       if (!hello.name().equals(peer.name())) {
         throw new CrossmeshException(
             Code.AGENT_UNAVAILABLE,
@@ -108,8 +109,9 @@ public final class Peers implements AutoCloseable {
     }
   }
 
-  private Duration helloLimit() {
-    return security.encrypted() ? ENCRYPTED_HELLO_LIMIT : HELLO_LIMIT;
+  private synchronized Duration helloLimit(PeerAddress peer) {
+    boolean met = peers.containsKey(peer.name());
+    return met && !security.encrypted() ? HELLO_LIMIT : FIRST_HELLO_LIMIT;
   }
 
   /**
