@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import crossmesh as cm
+from waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 SHAPE = (64, 4096)
@@ -97,3 +98,19 @@ def test_a_replica_sends_what_a_killed_source_was_to_send(cluster):
     for device, index in dst.shards(SHAPE).items():
         assert np.array_equal(got[device], X[index])
     sent.result(40)
+
+
+def test_an_agent_that_is_stopped_leaves_the_step_to_the_others(cluster):
+    src, dst = over(["a"], "R R"), over(["e", "f"], "R R")
+    txs, rxs = opened(cluster, src, dst)
+    victim = txs[0].plan.moves[0].route[1]
+    os.kill(cluster.pid(victim), signal.SIGSTOP)
+    _, waiting = begin(txs, rxs, src)
+    os.kill(cluster.pid(victim), signal.SIGTERM)
+    os.kill(cluster.pid(victim), signal.SIGCONT)
+    for rx, transfer in zip(rxs, waiting, strict=True):
+        if rx.agent_name != victim:
+            assert all(np.array_equal(tile, X) for tile in transfer.result(40).values())
+    until(lambda: repr(txs[0]).endswith("closed>"), seconds=40)
+    with pytest.raises(cm.PeerLost, match=f"Host '{victim}' is lost .*stopped"):
+        txs[0].send({0: X})

@@ -4,6 +4,7 @@ All agents move bytes over `transport="flight"`, so whatever is moved here is en
 themselves.
 """
 
+import contextlib
 import datetime as dt
 import os
 import subprocess
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 
 import crossmesh as cm
-from crossmesh._agent import flight_action
+from crossmesh._agent import flight_action, gateway_of, local_agent
 from crossmesh._certificates import Authority
+from crossmesh._jvm import Jvm
 from tensors import layouts, rows, same, shape, values
 from waiting import until
 
@@ -174,8 +176,8 @@ def test_missing_files_are_named(cluster):
         health(cluster, cm.Tls("/nowhere/ca.pem"))
 
 
-def test_replaced_certificates_are_taken_up_without_a_restart(cluster):
-    """The agent's own certificate gets a new serial number, and its door shows it while it goes on working."""
+def test_replaced_certificates_serve_new_streams_while_standing_ones_go_on(cluster):
+    """An agent's certificate expires and is replaced under a channel; a new agent then gets a stream of it."""
     import ssl
 
     host, port = cluster.env("h0")["CROSSMESH_AGENT"].split(":")
@@ -183,7 +185,46 @@ def test_replaced_certificates_are_taken_up_without_a_restart(cluster):
     def shown():
         return ssl.get_server_certificate((host, int(port)), timeout=LIMIT)
 
-    before = shown()
-    cluster._authority.issue("agent-h0")  # in the place of the old files
-    until(lambda: shown() != before, RELOAD_SECONDS_MAX, pause=0.5)
-    assert health(cluster, cluster.tls)["ok"] is True
+    def replace(valid):
+        before = shown()
+        cluster._authority.issue("agent-h0", valid)  # in the place of the old files
+        until(lambda: shown() != before, RELOAD_SECONDS_MAX, pause=0.5)
+
+    spec, x = cm.TensorSpec((1000,), "int32"), np.arange(1000, dtype=np.int32)
+    src, dst, late = (cm.Sharding(cm.Mesh((1,), hosts=[name]), "R") for name in ("h0", "h1", "h5"))
+    with (
+        cluster.agent("h0").sender("standing", spec, src) as tx,
+        cluster.agent("h1").receiver("standing", spec, dst) as rx,
+    ):
+        for valid in (None, dt.timedelta(minutes=-1), dt.timedelta(days=1)):
+            if valid is not None:
+                replace(valid)
+            tx.send({0: x})
+            assert same(rx.recv().result(LIMIT)[0], x)
+        assert health(cluster, cluster.tls)["ok"] is True
+        with joined(cluster, "h5") as agent:
+            to, at = cluster.agent("h0").sender("late", spec, src), agent.receiver("late", spec, late)
+            to.send({0: x})
+            assert same(at.recv().result(LIMIT)[0], x)
+            to.close()
+            at.close()
+        tx.send({0: x})
+        assert same(rx.recv().result(LIMIT)[0], x)
+
+
+@contextlib.contextmanager
+def joined(cluster, name):
+    """One more agent, which all others come to know."""
+    options = ["--name", name, "--arena", "16MiB", "--transport", "flight", *cluster._certificates(name)]
+    jvm = Jvm(["agent", *options], label=f"Agent {name!r}", with_ucx=False, env={"CROSSMESH_TOKEN": cluster._token})
+    try:
+        info = jvm.wait_ready()
+        gateway = gateway_of(info, jvm.post_mortem)
+        door = info["flight"]
+        peers = [(host, cluster._address(host)) for host in HOSTS] + [(name, f"{door['host']}:{door['port']}")]
+        for known in [*cluster._gateways.values(), gateway]:
+            known.join(peers)
+        with local_agent(info, gateway, on_close=gateway.close) as agent:
+            yield agent
+    finally:
+        jvm.close()

@@ -28,6 +28,7 @@ import java.util.regex.Pattern;
  * @param checksums whether chunks of tensors carry a checksum from one agent to another
  * @param lostAfterNanos how long nothing may come of a peer that shares a channel with this agent
  *     before it counts as lost
+ * @param spares whether tiles that one other host alone would stage are staged here as well
  * @param peers agents to ask for their addresses at the start; more come by {@code join}
  * @param token opens the Flight door of every agent of the cluster
  * @param tls certificates of the Flight door; without them it is not encrypted
@@ -45,6 +46,7 @@ public record AgentConfig(
     TransportKind transport,
     boolean checksums,
     long lostAfterNanos,
+    boolean spares,
     List<PeerAddress> peers,
     Token token,
     Optional<TlsFiles> tls,
@@ -69,6 +71,12 @@ public record AgentConfig(
     FLIGHT,
     /** None: planning and Flight only. */
     NONE
+  }
+
+  /** Yes or no. */
+  public enum Switch {
+    ON,
+    OFF
   }
 
   /** Whether what is sent carries checksums. */

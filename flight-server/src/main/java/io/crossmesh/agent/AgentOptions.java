@@ -101,6 +101,15 @@ final class AgentOptions {
   private double lostAfter;
 
   @Option(
+      names = "--spares",
+      defaultValue = "on",
+      paramLabel = "on|off",
+      description =
+          "Stage a second copy of each tile that one host alone would stage and another holds, so"
+              + " that steps survive the loss of the first. Default: ${DEFAULT-VALUE}.")
+  private AgentConfig.Switch spares = AgentConfig.Switch.ON;
+
+  @Option(
       names = "--peer",
       split = ",",
       paramLabel = "NAME=HOST:PORT",
@@ -151,6 +160,7 @@ final class AgentOptions {
         transport,
         checksums.isOn(bind),
         Math.round(lostAfter * TimeUnit.SECONDS.toNanos(1)),
+        spares == AgentConfig.Switch.ON,
         peers,
         token(environment),
         certificates,

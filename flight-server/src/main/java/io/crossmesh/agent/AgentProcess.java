@@ -134,6 +134,8 @@ final class AgentProcess implements AutoCloseable {
     Token gatewayToken = Token.generate();
     GatewayDoor gateway = parts.push(GatewayDoor.open(entryPoint, gatewayToken.reveal()));
     OptionalInt metricsPort = metricsDoor(config, metrics, engine, parts);
+    // Before its sessions end, which would end their channels for all hosts.
+    parts.push(engine::leave);
     AgentInfo agent =
         new AgentInfo(
             config.name(),

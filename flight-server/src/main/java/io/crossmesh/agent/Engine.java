@@ -35,6 +35,9 @@ interface Engine extends AutoCloseable {
 
   void setPeers(List<PeerSpec> peers);
 
+  /** The agent stops: other hosts go on without it in the channels that it has. */
+  void leave();
+
   ObjectNode status();
 
   /** Its numbers as they are now; empty without a transport. */
@@ -80,6 +83,11 @@ interface Engine extends AutoCloseable {
     @Override
     public void setPeers(List<PeerSpec> peers) {
       // Nobody to tell.
+    }
+
+    @Override
+    public void leave() {
+      // There are no channels.
     }
 
     @Override

@@ -26,7 +26,8 @@ final class Engines {
    *
    * @param directory of this agent alone
    * @param security how connections to the doors of other agents are protected
-   * @param refused told of each stranger at a transport with a port of its own
+   * @param refused told of each stranger at a transport with a port of its own, and of each peer
+   *     that speaks in another's name
    */
   static Engine start(
       AgentConfig config,
@@ -50,7 +51,7 @@ final class Engines {
               directory,
               BulkTransport.NAME,
               BulkTransport.VERSION,
-              bell -> new BulkTransport(security, config.token().reveal(), bell));
+              bell -> new BulkTransport(security, config.token().reveal(), bell, refused));
       case UCX ->
           switch (UcxLibrary.probe()) {
             case UcxLibrary.Available(UcxLibrary.Version version) ->

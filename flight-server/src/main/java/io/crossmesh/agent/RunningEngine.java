@@ -91,7 +91,8 @@ final class RunningEngine implements Engine {
               EngineOptions.defaults()
                   .withPlanning(planning::execute)
                   .withChecksums(config.checksums())
-                  .withSilence(config.lostAfterNanos()));
+                  .withSilence(config.lostAfterNanos())
+                  .withSpares(config.spares()));
       OwnerThread owner =
           new OwnerThread(
                   engine,
@@ -148,6 +149,11 @@ final class RunningEngine implements Engine {
   @Override
   public void setPeers(List<PeerSpec> peers) {
     engine.setPeers(peers);
+  }
+
+  @Override
+  public void leave() {
+    engine.leave();
   }
 
   @Override

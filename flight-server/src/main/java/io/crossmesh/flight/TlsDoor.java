@@ -30,7 +30,7 @@ import org.apache.arrow.flight.Location;
  */
 final class TlsDoor implements DoorSecurity {
   /** How long a replaced file may go unnoticed. */
-  static final long RELOAD_SECONDS = 10;
+  static final long RELOAD_SECONDS = 2;
 
   private final SslContext server;
   private final SslContext client;

@@ -100,6 +100,8 @@ class OptionsTest {
     assertThat(config.peers()).isEmpty();
     assertThat(config.checksums()).isFalse();
     assertThat(config.lostAfterNanos()).isEqualTo(EngineOptions.SILENCE_NANOS);
+    assertThat(config.spares()).isTrue();
+    assertThat(parse(agent("--spares", "off")).spares()).isFalse();
     assertThat(config.exitWithStdin()).isFalse();
     assertThat(config.token().matches(TOKEN)).isTrue();
   }

@@ -29,6 +29,7 @@ final class Channel {
   private final List<LocalParticipant> senders;
   private final List<LocalParticipant> receivers;
   private final List<LocalParticipant> participants;
+  private final Passes passes;
   private final ChannelText text;
   private final ChannelOpening opening;
   private final Closings closings;
@@ -55,6 +56,8 @@ final class Channel {
     this.senders = List.copyOf(senders);
     this.receivers = List.copyOf(receivers);
     this.participants = Stream.concat(senders.stream(), receivers.stream()).toList();
+    this.passes = new Passes(binding.hosts());
+    node.passes().add(binding.id(), passes);
     this.text = new ChannelText(node.host(), binding);
     this.closings = new Closings(binding, text);
     this.opening = new ChannelOpening(node, this, binding);
@@ -74,6 +77,11 @@ final class Channel {
 
   Binding binding() {
     return binding;
+  }
+
+  /** What its messages must show. */
+  Passes passes() {
+    return passes;
   }
 
   ChannelOpening opening() {
@@ -303,6 +311,16 @@ final class Channel {
     }
   }
 
+  /** The agent stops: the others go on without this host, as if it were lost. */
+  void leave(Failure failure, String reason) {
+    if (open && !ended) {
+      recovery.leave(reason);
+      fail(failure, false);
+    } else {
+      fail(failure, true);
+    }
+  }
+
   /** Ends the channel on this host, and with {@code tell} on all others. */
   void fail(Failure failure, boolean tell) {
     if (ended) {
@@ -378,6 +396,7 @@ final class Channel {
     int chunks = roles().pump();
     Failure finished = ended ? null : recovery.finished();
     if (finished != null) {
+      tell(MessageKind.OVER, 0, ControlMessage.NO_PAYLOAD);
       fail(finished, false);
     } else if (!ended && roles().hasMore()) {
       wake();

@@ -31,7 +31,7 @@ final class ChannelInbox {
       return;
     }
     switch (message.kind()) {
-      case READY -> channel.opening().ready(host, ControlCodec.readDigest(message.payload()));
+      case READY -> ready(host, ControlCodec.readReady(message.payload()));
       case CHANNEL_FAIL -> channel.fail(ControlCodec.readFailure(message.payload()), false);
       case LOST -> lost(host, ControlCodec.readLoss(message.payload()));
       default -> {
@@ -44,6 +44,11 @@ final class ChannelInbox {
         }
       }
     }
+  }
+
+  private void ready(String host, ControlCodec.Ready ready) {
+    channel.passes().tell(host, ready.pass());
+    channel.opening().ready(host, ready.digest());
   }
 
   private void lost(String host, ControlCodec.Loss loss) {
@@ -85,6 +90,11 @@ final class ChannelInbox {
       case DONE -> {
         if (sending != null) {
           sending.done(host, step);
+        }
+      }
+      case OVER -> {
+        if (landing != null) {
+          landing.recovery().over(host);
         }
       }
       case DIGESTS -> {

@@ -77,7 +77,8 @@ final class ChannelOpening {
   void announce(String host) {
     String digest = own;
     if (digest != null && binding.hosts().contains(host)) {
-      node.outbox().send(host, MessageKind.READY, channel.id(), 0, ControlCodec.digest(digest));
+      ControlCodec.Ready ready = new ControlCodec.Ready(digest, channel.passes().of(host));
+      node.outbox().send(host, MessageKind.READY, channel.id(), 0, ControlCodec.ready(ready));
     }
   }
 

@@ -83,20 +83,40 @@ final class ControlCodec {
     return new Loss(root.get("host").text(), root.get("reason").text());
   }
 
-  static byte[] hello(String host) {
-    return bytes(object().put("host", host));
+  /**
+   * Who greets.
+   *
+   * @param pass what the peer's messages about no channel must show
+   */
+  record Hello(String host, long pass) {}
+
+  static byte[] hello(Hello hello) {
+    return bytes(object().put("host", hello.host).put("pass", hello.pass));
   }
 
-  static String readHello(byte[] payload) {
-    return parse(payload, "greeting").get("host").text();
+  static Hello readHello(byte[] payload) {
+    JsonValue root = parse(payload, "greeting");
+    return new Hello(root.get("host").text(), pass(root));
   }
 
-  static byte[] digest(String digest) {
-    return bytes(object().put("digest", digest));
+  /**
+   * The digest of a plan.
+   *
+   * @param pass what the other host's messages about the channel must show
+   */
+  record Ready(String digest, long pass) {}
+
+  static byte[] ready(Ready ready) {
+    return bytes(object().put("digest", ready.digest).put("pass", ready.pass));
   }
 
-  static String readDigest(byte[] payload) {
-    return parse(payload, "digest").get("digest").text();
+  static Ready readReady(byte[] payload) {
+    JsonValue root = parse(payload, "digest");
+    return new Ready(root.get("digest").text(), pass(root));
+  }
+
+  private static long pass(JsonValue root) {
+    return root.get("pass").integer(Long.MIN_VALUE, Long.MAX_VALUE);
   }
 
   static byte[] number(long number) {

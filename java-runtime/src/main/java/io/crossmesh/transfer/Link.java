@@ -19,6 +19,7 @@ final class Link {
   private final int peer;
   private final PriorityQueue<OutMove> ready = new PriorityQueue<>();
   private final ArrayDeque<ChunkSend> idle = new ArrayDeque<>();
+  private long pass = Passes.NONE;
   private boolean lost;
 
   /**
@@ -93,6 +94,15 @@ final class Link {
     return sent;
   }
 
+  /** What the next host wants to be shown; it has told when the channel opened. */
+  private long pass() {
+    if (pass == Passes.NONE) {
+      Peer next = node.peers().ofIndex(peer);
+      pass = next == null ? Passes.NONE : channel.passes().forHost(next.host());
+    }
+    return pass;
+  }
+
   private final class ChunkSend implements Transport.SendDone {
     private final @Nullable Scratch scratch;
     private @Nullable OutMove out;
@@ -114,6 +124,7 @@ final class Link {
           .chunk(
               peer,
               channel.id(),
+              pass(),
               move.step(),
               move.move().index(),
               chunk,

@@ -43,8 +43,8 @@ final class Membership {
       if (!wanted.contains(peer.spec()) || !peer.connected()) {
         lose(peer, "it has left the cluster or was started again");
         node.peers().remove(peer);
+        // The peer may have connected anew: what is left of before shows another pass than is wanted.
         transport.disconnect(peer.index());
-        transport.sever(peer.connection());
       }
     }
     for (PeerSpec spec : all) {
@@ -52,10 +52,14 @@ final class Membership {
         Peer peer = new Peer(node.peers().nextIndex(), spec, inbox);
         node.peers().add(peer);
         transport.connect(peer.index(), spec.transportAddress());
-        node.outbox().send(spec.host(), MessageKind.HELLO, 0, 0, ControlCodec.hello(node.host()));
-        openings.greeted(peer);
+        greet(peer, MessageKind.HELLO);
       }
     }
+  }
+
+  private void greet(Peer peer, MessageKind kind) {
+    ControlCodec.Hello hello = new ControlCodec.Hello(node.host(), peer.pass());
+    node.outbox().send(peer.host(), kind, 0, 0, ControlCodec.hello(hello));
   }
 
   /** Nothing can be sent to a peer any more. */
@@ -83,6 +87,11 @@ final class Membership {
     try {
       switch (message.kind()) {
         case HELLO -> greeted(peer, ControlCodec.readHello(message.payload()));
+        case WELCOME -> {
+          if (peer.tell(ControlCodec.readHello(message.payload()).pass())) {
+            openings.greeted(peer);
+          }
+        }
         case CLAIM ->
             openings.add(
                 ControlCodec.readClaim(message.payload(), peer.host(), peer.spec().epoch()));
@@ -99,14 +108,17 @@ final class Membership {
     }
   }
 
-  private void greeted(Peer peer, String host) {
-    if (!host.equals(peer.host())) {
+  private void greeted(Peer peer, ControlCodec.Hello hello) {
+    if (!hello.host().equals(peer.host())) {
       node.drop();
       return;
     }
     if (!peer.greet()) {
       openings.peerLost(peer, "it had lost the connection to this host");
     }
+    peer.tell(hello.pass());
+    // Ours may have come before the peer knew this host.
+    greet(peer, MessageKind.WELCOME);
     openings.greeted(peer);
   }
 }

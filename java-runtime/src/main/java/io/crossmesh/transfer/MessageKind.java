@@ -2,13 +2,13 @@ package io.crossmesh.transfer;
 
 /** What a message says. Codes are part of the wire format and are never used again for another. */
 enum MessageKind {
-  /** "I know you now": who I am; asks for the peer's open claims. */
+  /** "I know you now": who I am, what I want to be shown; asks for the peer's open claims. */
   HELLO(1),
   /** A process of my host takes part in a channel to come. */
   CLAIM(2),
   /** A claim is void; whatever was bound to it has failed. */
   UNCLAIM(3),
-  /** I have planned and reserved memory: here is my digest. */
+  /** I have planned and reserved memory: here is my digest, and what I want to be shown. */
   READY(4),
   /** The channel is over. */
   CHANNEL_FAIL(5),
@@ -39,9 +39,13 @@ enum MessageKind {
   /** I have not heard of you for a while: answer. */
   PING(17),
   /** I am there. */
-  PONG(18);
+  PONG(18),
+  /** "I have heard your hello": what I want to be shown. */
+  WELCOME(19),
+  /** The channel that lost hosts is over at my host: what it has not sent will not come from it. */
+  OVER(20);
 
-  private static final MessageKind[] BY_CODE = new MessageKind[19];
+  private static final MessageKind[] BY_CODE = new MessageKind[21];
 
   static {
     for (MessageKind kind : values()) {

@@ -19,6 +19,7 @@ final class Node {
   private final Consumer<Runnable> commands;
   private final Peers peers;
   private final Outbox outbox;
+  private final Passes.Book passes;
   private final Timers timers = new Timers();
   private final ArrayDeque<Channel> runnable = new ArrayDeque<>();
   private final Checksums checksums = new Checksums();
@@ -33,6 +34,7 @@ final class Node {
       EngineOptions options,
       Consumer<Runnable> commands,
       Peers peers,
+      Passes.Book passes,
       Outbox outbox) {
     this.host = host;
     this.epoch = epoch;
@@ -42,6 +44,7 @@ final class Node {
     this.options = options;
     this.commands = commands;
     this.peers = peers;
+    this.passes = passes;
     this.outbox = outbox;
   }
 
@@ -85,6 +88,11 @@ final class Node {
 
   Outbox outbox() {
     return outbox;
+  }
+
+  /** What messages about channels must show. */
+  Passes.Book passes() {
+    return passes;
   }
 
   Timers timers() {

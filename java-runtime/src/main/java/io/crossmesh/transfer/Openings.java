@@ -260,7 +260,7 @@ final class Openings implements Registry {
   void close(CrossmeshException why) {
     Failure failure = new Failure(why.code(), why.getMessage());
     for (Channel channel : channels.clone()) {
-      channel.fail(failure, true);
+      channel.leave(failure, "its agent was stopped");
     }
     List.copyOf(own.values()).forEach(participant -> withdraw(participant, failure, List.of()));
   }

@@ -14,6 +14,7 @@ final class Outbox {
   private final long epoch;
   private final Transport transport;
   private final Peers peers;
+  private final Passes.Book passes;
   private final BiConsumer<String, ControlMessage> inbox;
   private final WireHeader header = new WireHeader();
   private final MemorySegment headerMemory = Arena.ofAuto().allocate(WireHeader.BYTES, 8);
@@ -23,11 +24,13 @@ final class Outbox {
       long epoch,
       Transport transport,
       Peers peers,
+      Passes.Book passes,
       BiConsumer<String, ControlMessage> inbox) {
     this.self = self;
     this.epoch = epoch;
     this.transport = transport;
     this.peers = peers;
+    this.passes = passes;
     this.inbox = inbox;
   }
 
@@ -63,13 +66,29 @@ final class Outbox {
   }
 
   private void send(Peer peer, MessageKind kind, long channel, long step, byte[] payload) {
+    long pass = pass(peer, kind, channel);
+    if (pass == Passes.NONE && kind != MessageKind.HELLO) {
+      // It would be refused. What is about no channel is said again when the peer has told its
+      // pass.
+      return;
+    }
     header.reset(kind, epoch);
+    header.pass = pass;
     header.channel = channel;
     header.step = step;
     header.length = payload.length;
     header.encode(headerMemory);
     ControlSent done = new ControlSent(copy(payload));
     transport.send(peer.index(), headerMemory, done.payload, false, done);
+  }
+
+  /** What a message to a peer must show. */
+  long pass(Peer peer, MessageKind kind, long channel) {
+    return switch (kind) {
+      case HELLO -> Passes.NONE;
+      case WELCOME, CLAIM, UNCLAIM, READY, PING, PONG -> peer.told();
+      default -> passes.forHost(channel, peer.host());
+    };
   }
 
   /**
@@ -80,6 +99,7 @@ final class Outbox {
   void chunk(
       int peer,
       long channel,
+      long pass,
       long step,
       int move,
       int chunk,
@@ -94,6 +114,7 @@ final class Outbox {
       header.payloadCrc = (int) checksum;
     }
     header.channel = channel;
+    header.pass = pass;
     header.step = step;
     header.move = move;
     header.chunk = chunk;

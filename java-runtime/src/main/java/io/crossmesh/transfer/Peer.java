@@ -18,11 +18,13 @@ final class Peer {
   private final PeerSpec spec;
   private final BiConsumer<Peer, ControlMessage> sink;
   private final ArrayDeque<Arrival> arrivals = new ArrayDeque<>();
+  private final long pass = Passes.draw();
   private boolean connected = true;
   private boolean greeted;
   private long connection = NO_CONNECTION;
   private boolean heard;
   private int quietBeats;
+  private long told = Passes.NONE;
 
   Peer(int index, PeerSpec spec, BiConsumer<Peer, ControlMessage> sink) {
     this.index = index;
@@ -44,6 +46,23 @@ final class Peer {
 
   boolean connected() {
     return connected;
+  }
+
+  /** What it must show in messages about no channel, and when it is ready for one. */
+  long pass() {
+    return pass;
+  }
+
+  /** Notes what it wants to be shown from now on; false when it had told before. */
+  boolean tell(long wanted) {
+    boolean first = told == Passes.NONE;
+    told = wanted;
+    return first;
+  }
+
+  /** What it wants to be shown; {@link Passes#NONE} before it has told. */
+  long told() {
+    return told;
   }
 
   /** Notes a greeting; false when there was one before: then the peer had lost this host. */

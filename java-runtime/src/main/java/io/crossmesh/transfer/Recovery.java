@@ -91,6 +91,16 @@ final class Recovery {
     channel.touch();
   }
 
+  /** This host takes no more part: to the others it is lost. */
+  void leave(String reason) {
+    byte[] payload = ControlCodec.loss(new ControlCodec.Loss(node.host(), reason));
+    for (String host : binding.hosts()) {
+      if (!host.equals(node.host())) {
+        node.outbox().send(host, MessageKind.LOST, channel.id(), 0, payload);
+      }
+    }
+  }
+
   /** Nobody has a chunk that a live step misses here. */
   void nobodyHas(long step, String tensor, Failure otherwise) {
     if (losses.none()) {

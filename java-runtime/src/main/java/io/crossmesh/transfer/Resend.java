@@ -41,6 +41,7 @@ final class Resend implements Transport.SendDone {
         .chunk(
             to.index(),
             channel.id(),
+            channel.passes().forHost(to.host()),
             step,
             move.index(),
             chunk,

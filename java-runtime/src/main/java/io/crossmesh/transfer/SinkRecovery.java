@@ -19,6 +19,9 @@ final class SinkRecovery {
   /** Hosts that have given up steps which are not over here. */
   private final TreeMap<Long, Set<String>> givenUp = new TreeMap<>();
 
+  /** Hosts that take no more part. */
+  private final Set<String> over = new HashSet<>();
+
   SinkRecovery(Channel channel, HostPlan plan, SinkSteps steps, SinkChunks chunks, Starts starts) {
     this.channel = channel;
     this.plan = plan;
@@ -51,14 +54,26 @@ final class SinkRecovery {
     }
   }
 
+  /** A host takes no more part: what was to come from it may come from others. */
+  void over(String host) {
+    if (plan.upstream().contains(host) && over.add(host)) {
+      for (SinkStep step : steps.granted()) {
+        if (!step.over()) {
+          chunks.fetch(step, host);
+        }
+      }
+    }
+  }
+
   /** A step is granted: what it would get from hosts that are lost comes from others. */
   void granted(SinkStep step) {
-    if (channel.losses().none() && givenUp.isEmpty()) {
+    if (channel.losses().none() && givenUp.isEmpty() && over.isEmpty()) {
       return;
     }
     Set<String> without = givenUp.getOrDefault(step.step(), Set.of());
     for (String host : plan.upstream()) {
-      if (!step.over() && (channel.losses().has(host) || without.contains(host))) {
+      boolean gone = channel.losses().has(host) || over.contains(host) || without.contains(host);
+      if (!step.over() && gone) {
         chunks.fetch(step, host);
       }
     }

@@ -137,9 +137,23 @@ final class SinkSteps {
     }
     SinkStep begun = know(step);
     begun.started().set(source);
+    if (passedOver(begun)) {
+      return;
+    }
     grantNext();
     whole(begun);
     recovery.judge(begun);
+  }
+
+  /** Whether another source host has begun a later step without this one, which ends both. */
+  private boolean passedOver(SinkStep begun) {
+    for (int source = 0; source < starts.size(); source++) {
+      if (starts.last(source) > begun.step() && !begun.started().get(source)) {
+        channel.mismatch(begun.step(), starts.last(source), starts.skipped(source));
+        return true;
+      }
+    }
+    return false;
   }
 
   private boolean asked(LocalParticipant receiver, long step) {

@@ -60,14 +60,16 @@ public final class TransferEngine implements AutoCloseable {
       EngineOptions options) {
     this.transport = transport;
     Peers peers = new Peers();
+    Passes.Book passes = new Passes.Book();
     Outbox outbox =
         new Outbox(
             host,
             epoch,
             transport,
             peers,
+            passes,
             (self, message) -> inbox.add(() -> dispatch(self, message)));
-    this.node = new Node(host, epoch, clock, arena, options, this::command, peers, outbox);
+    this.node = new Node(host, epoch, clock, arena, options, this::command, peers, passes, outbox);
     this.openings = new Openings(node, this::channelBegun);
     this.membership = new Membership(node, transport, openings, this::queue, this::dispatch);
     this.heartbeats = new Heartbeats(node, openings::channels, membership::silent);
@@ -214,6 +216,12 @@ public final class TransferEngine implements AutoCloseable {
     inbox.add(() -> membership.arrived(from, message));
   }
 
+  /** What a message of this host to a peer shows: tests that forge messages begin with it. */
+  long passTo(String host, MessageKind kind, long channel) {
+    Peer peer = node.peers().ofHost(host);
+    return peer == null ? Passes.NONE : node.outbox().pass(peer, kind, channel);
+  }
+
   private void dispatch(String host, ControlMessage message) {
     Channel channel = openings.channel(message.channel());
     if (channel == null && message.kind() == MessageKind.RESEND) {
@@ -259,8 +267,24 @@ public final class TransferEngine implements AutoCloseable {
   }
 
   /**
-   * Ends all channels, here and at the peers, and closes the transport. Called by the thread that
-   * calls {@link #doWork()}; a second call does nothing.
+   * Leaves all channels, as the agent stops: other hosts go on without this one. Thread-safe; comes
+   * before whatever is asked for after it.
+   */
+  public void leave() {
+    command(this::leaveAll);
+  }
+
+  private void leaveAll() {
+    openings.close(
+        new CrossmeshException(
+            Code.PEER_LOST,
+            "The agent of host '%s' is stopping; start it again and open the channel anew."
+                .formatted(node.host())));
+  }
+
+  /**
+   * Leaves all channels and closes the transport. Called by the thread that calls {@link
+   * #doWork()}; a second call does nothing.
    */
   @Override
   public void close() {
@@ -269,11 +293,7 @@ public final class TransferEngine implements AutoCloseable {
     }
     closed = true;
     drainCommands();
-    openings.close(
-        new CrossmeshException(
-            Code.PEER_LOST,
-            "The agent of host '%s' is stopping; start it again and open the channel anew."
-                .formatted(node.host())));
+    leaveAll();
     transport.progress();
     transport.close();
     drainCommands();
@@ -283,7 +303,7 @@ public final class TransferEngine implements AutoCloseable {
     @Override
     public Transport.Landing onMessage(long connection, MemorySegment bytes, long payloadBytes) {
       Peer peer = header.decode(bytes, payloadBytes) ? node.peers().ofEpoch(header.epoch) : null;
-      if (peer == null || !peer.came(connection, header.kind)) {
+      if (peer == null || !mayBeOf(peer) || !peer.came(connection, header.kind)) {
         node.drop();
         return Transport.Landing.DISCARD;
       }
@@ -303,6 +323,20 @@ public final class TransferEngine implements AutoCloseable {
         peer.arrive(MessageKind.START, header.channel, header.step, 0);
       }
       return channel.chunk(header, peer);
+    }
+
+    /** Whether a message shows what the peer was told that it must. */
+    private boolean mayBeOf(Peer peer) {
+      return switch (header.kind) {
+        case HELLO -> true;
+        case WELCOME, CLAIM, UNCLAIM, READY, PING, PONG -> header.pass == peer.pass();
+        case CHUNK -> {
+          // The others are asked by their number, which takes memory.
+          Channel channel = openings.channel(header.channel);
+          yield channel != null && channel.passes().admits(peer.host(), header.pass);
+        }
+        default -> node.passes().admits(header.channel, peer.host(), header.pass);
+      };
     }
 
     @Override

@@ -19,7 +19,8 @@ import java.lang.foreign.MemorySegment;
  *   <li>A lost peer is reported once; nothing of it arrives after that.
  * </ul>
  *
- * Transports never look into headers.
+ * Transports never look into headers, but to see that all messages of a connection are of one agent
+ * ({@link Speaker}).
  */
 public interface Transport extends AutoCloseable {
   /** Begins to accept messages. Called once, before anything else. */

@@ -21,7 +21,7 @@ import java.util.zip.CRC32C;
  *     32    4 move         index in the plan
  *     36    4 chunk        index in the move
  *     40    8 length       bytes of the payload
- *     48    8 reserved     0
+ *     48    8 pass         {@link Passes}: what the receiver wants to be shown by the sender
  *     56    4 payload CRC  CRC32C of the payload, 0 when not flagged
  *     60    4 header CRC   CRC32C of bytes 0 to 59
  * </pre>
@@ -34,13 +34,14 @@ public final class WireHeader {
   public static final int BYTES = 64;
 
   /** Version of the layout and of what the kinds mean. */
-  public static final int VERSION = 1;
+  public static final int VERSION = 2;
 
   static final String MAGIC_TEXT = "XMSH";
   static final int FLAG_PAYLOAD_CRC = 1;
   static final int FLAG_BEGINS = 2;
   private static final int MAGIC = 'X' | 'M' << 8 | 'S' << 16 | 'H' << 24;
   private static final int CRC_OFFSET = 60;
+  static final int EPOCH_OFFSET = 8;
 
   private final byte[] bytes = new byte[BYTES];
   private final ByteBuffer view = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
@@ -54,6 +55,7 @@ public final class WireHeader {
   int move;
   int chunk;
   long length;
+  long pass;
   int payloadCrc;
 
   /** Sets every field that only some kinds use to zero. */
@@ -66,6 +68,7 @@ public final class WireHeader {
     move = 0;
     chunk = 0;
     length = 0;
+    pass = Passes.NONE;
     payloadCrc = 0;
     return this;
   }
@@ -86,13 +89,13 @@ public final class WireHeader {
         .putShort(4, (short) VERSION)
         .put(6, kind.code())
         .put(7, (byte) flags)
-        .putLong(8, epoch)
+        .putLong(EPOCH_OFFSET, epoch)
         .putLong(16, channel)
         .putLong(24, step)
         .putInt(32, move)
         .putInt(36, chunk)
         .putLong(40, length)
-        .putLong(48, 0)
+        .putLong(48, pass)
         .putInt(56, payloadCrc)
         .putInt(CRC_OFFSET, headerCrc());
     MemorySegment.copy(bytes, 0, target, ValueLayout.JAVA_BYTE, 0, BYTES);
@@ -117,20 +120,20 @@ public final class WireHeader {
     }
     kind = MessageKind.of(view.get(6));
     flags = view.get(7) & 0xff;
-    epoch = view.getLong(8);
+    epoch = view.getLong(EPOCH_OFFSET);
     channel = view.getLong(16);
     step = view.getLong(24);
     move = view.getInt(32);
     chunk = view.getInt(36);
     length = view.getLong(40);
+    pass = view.getLong(48);
     payloadCrc = view.getInt(56);
     int known = kind == MessageKind.CHUNK ? FLAG_PAYLOAD_CRC | FLAG_BEGINS : FLAG_PAYLOAD_CRC;
     return (flags & ~known) == 0
         && move >= 0
         && chunk >= 0
         && length >= 0
-        && length == payloadBytes
-        && view.getLong(48) == 0;
+        && length == payloadBytes;
   }
 
   private int headerCrc() {

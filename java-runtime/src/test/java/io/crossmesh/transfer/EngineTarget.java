@@ -26,6 +26,11 @@ final class EngineTarget {
   private static final int HEADER = WireHeader.BYTES;
   private static final int CRC_OFFSET = 60;
   private static final int LENGTH_OFFSET = 40;
+  private static final int KIND_OFFSET = 6;
+  private static final int PASS_OFFSET = 48;
+
+  /** By the numbers that the engine of a gave them. */
+  private static final List<String> PEERS = List.of("b", "c", "d");
 
   private static final Transport.SendDone IGNORED =
       new Transport.SendDone() {
@@ -78,18 +83,18 @@ final class EngineTarget {
     for (MessageKind kind : MessageKind.values()) {
       byte[] payload =
           switch (kind) {
-            case HELLO -> ControlCodec.hello("a");
+            case HELLO, WELCOME -> ControlCodec.hello(new ControlCodec.Hello("a", 1));
             case CLAIM -> TransferTargets.claim().getBytes(UTF_8);
             case UNCLAIM ->
                 ControlCodec.withdrawal(
                     new ControlCodec.Withdrawal(9, "y", failure, List.of(new Claim.Id(5, 5))));
-            case READY -> ControlCodec.digest("0123");
+            case READY -> ControlCodec.ready(new ControlCodec.Ready("0123", 1));
             case CHANNEL_FAIL, STEP_FAIL -> ControlCodec.failure(failure);
             case DIGESTS -> ControlCodec.digests(List.of(new ControlCodec.Digest(0, 1)));
             case CLOSE -> ControlCodec.number(9);
             case RESEND, LACKS -> ControlCodec.chunk(new ControlCodec.Chunk(0, 0));
             case LOST -> ControlCodec.loss(new ControlCodec.Loss("b", "gone"));
-            case START, GRANT, DONE, GIVE_UP, PING, PONG -> new byte[0];
+            case START, GRANT, DONE, GIVE_UP, OVER, PING, PONG -> new byte[0];
             case CHUNK -> new byte[48];
           };
       WireHeader header = new WireHeader().reset(kind, 0);
@@ -112,14 +117,13 @@ final class EngineTarget {
     if (message.length % 8 != 7) {
       view.putLong(LENGTH_OFFSET, message.length - HEADER);
     }
-    byte[] mended = mended(message);
-    MemorySegment header = Arena.ofAuto().allocate(HEADER, 8);
-    header.copyFrom(MemorySegment.ofArray(Arrays.copyOf(mended, HEADER)));
     MemorySegment payload = Arena.ofAuto().allocate(Math.max(1, message.length - HEADER));
     payload = payload.asSlice(0, message.length - HEADER);
     payload.copyFrom(MemorySegment.ofArray(message).asSlice(HEADER));
     long before = dropped();
-    for (int peer = 0; peer < 3; peer++) {
+    for (int peer = 0; peer < PEERS.size(); peer++) {
+      MemorySegment header = Arena.ofAuto().allocate(HEADER, 8);
+      header.copyFrom(MemorySegment.ofArray(Arrays.copyOf(shown(message, peer), HEADER)));
       quad.host("a").transport().send(peer, header, payload, (peer & 1) == 0, IGNORED);
     }
     quad.cluster().run(Quad.SECOND / 512);
@@ -129,6 +133,18 @@ final class EngineTarget {
       quad = fresh();
     }
     return accepted;
+  }
+
+  /** The message to a peer: its pass is that of an honest message, unless it was damaged. */
+  private byte[] shown(byte[] message, int peer) {
+    ByteBuffer view = ByteBuffer.wrap(message.clone()).order(ByteOrder.LITTLE_ENDIAN);
+    byte kind = view.get(KIND_OFFSET);
+    long pass =
+        MessageKind.known(kind)
+            ? quad.host("a").engine().passTo(PEERS.get(peer), MessageKind.of(kind), channel)
+            : Passes.NONE;
+    view.putLong(PASS_OFFSET, view.getLong(PASS_OFFSET) + pass);
+    return mended(view.array());
   }
 
   private long dropped() {

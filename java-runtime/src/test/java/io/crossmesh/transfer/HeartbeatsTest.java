@@ -148,6 +148,9 @@ class HeartbeatsTest {
     quad.cluster().run(SILENCE);
     quad.host("d").comeBack();
     quad.cluster().join();
+    // Who had not noticed yet loses it now, and asks for it again, as agents do until it is there.
+    quad.cluster().run(SILENCE);
+    quad.cluster().join();
     Quad.Parties again = open("S0 R", "R R", Strategy.BROADCAST);
     quad.step(again, 0);
     again.receivers().forEach(r -> assertThat(r.outcome(0)).isEqualTo("received"));

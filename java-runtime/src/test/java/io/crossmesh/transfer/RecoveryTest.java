@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -47,6 +48,10 @@ class RecoveryTest {
 
   /** Everybody takes part in step 0, and a host dies when some of it has landed there. */
   private void lose(Quad.Parties x, String host) {
+    lose(x, host, SimCluster.Host::die);
+  }
+
+  private void lose(Quad.Parties x, String host, Consumer<SimCluster.Host> how) {
     x.senders().forEach(sender -> sender.send(0));
     x.receivers().forEach(receiver -> receiver.recv(0));
     quad.cluster()
@@ -55,7 +60,7 @@ class RecoveryTest {
             Quad.SECOND,
             "something has landed");
     assertThat(x.receivers()).allMatch(receiver -> receiver.outcome(0).isEmpty());
-    quad.host(host).die();
+    how.accept(quad.host(host));
     quad.over(x.all().stream().filter(process -> !process.host().name().equals(host)).toList());
   }
 
@@ -105,6 +110,17 @@ class RecoveryTest {
     x.senders().forEach(sender -> assertThat(sender.info().tiles()).hasSize(2));
     lose(x, x.a().info().plan().moves().getFirst().route().getFirst());
     x.receivers().forEach(r -> assertThat(r.outcome(0)).as(r.message(0)).isEqualTo("received"));
+  }
+
+  @Test
+  void anAgentThatIsStoppedLeavesLikeOneThatIsLost() {
+    Quad.Parties x = open("S1 R", "S0 R", Strategy.BROADCAST);
+    String first = x.a().info().plan().moves().getFirst().route().getFirst();
+    lose(x, first, host -> host.engine().close());
+    x.receivers().forEach(r -> assertThat(r.outcome(0)).as(r.message(0)).isEqualTo("received"));
+    for (SimProcess process : x.all()) {
+      assertThat(process.channelCode()).contains(Code.PEER_LOST);
+    }
   }
 
   @Test

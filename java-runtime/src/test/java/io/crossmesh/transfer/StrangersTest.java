@@ -2,15 +2,20 @@ package io.crossmesh.transfer;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.crossmesh.mesh.Mesh;
+import io.crossmesh.transfer.sim.Cases;
 import io.crossmesh.transfer.sim.Quad;
+import io.crossmesh.transfer.sim.SimProcess;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Messages that no honest peer sends are dropped and counted, and change nothing. */
@@ -28,6 +33,9 @@ class StrangersTest {
           // not waited for
         }
       };
+
+  /** By the numbers that the engine of a gave them. */
+  private static final List<String> PEERS = List.of("b", "c", "d");
 
   @TempDir Path directory;
 
@@ -59,6 +67,65 @@ class StrangersTest {
     }
   }
 
+  /**
+   * What host a sends to host d in the name of another, with what it must show itself, or without.
+   */
+  private static void forge(Quad quad, MessageKind kind, String as, long channel, boolean shows) {
+    WireHeader header = new WireHeader().reset(kind, quad.host(as).status().epoch());
+    header.channel = channel;
+    header.pass = shows ? quad.host("a").engine().passTo("d", kind, channel) : Passes.NONE;
+    byte[] bytes =
+        ControlCodec.failure(new Failure(io.crossmesh.Code.TRANSFER_CANCELLED, "enough"));
+    MemorySegment payload = Arena.ofAuto().allocate(bytes.length);
+    payload.copyFrom(MemorySegment.ofArray(bytes));
+    header.length = bytes.length;
+    quad.host("a").transport().send(2, header(header), payload, false, NOTHING);
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = "HELLO", mode = EnumSource.Mode.EXCLUDE)
+  void aHostThatWasLetInSpeaksInNobodyElsesName(MessageKind kind) {
+    try (Quad quad = new Quad(directory, 1 << 20)) {
+      Quad.Parties x = quad.open("x", 1);
+      long channel = x.a().info().channelId();
+      long before = quad.host("d").status().droppedMessages();
+      forge(quad, kind, "b", channel, true);
+      forge(quad, kind, "b", channel, false);
+      forge(quad, kind, "a", channel, false);
+      quad.cluster().run(Quad.SECOND / 8);
+      assertThat(quad.host("d").status().droppedMessages()).isEqualTo(before + 3);
+      quad.step(x, 0);
+      assertThat(x.receivers()).extracting(r -> r.outcome(0)).containsOnly("received");
+    }
+  }
+
+  @Test
+  void aHostOfTheClusterHasNoPassForAChannelThatItIsNotOf() {
+    Mesh one = Mesh.ofHosts(List.of(1), List.of("b"));
+    Mesh other = Mesh.ofHosts(List.of(1), List.of("d"));
+    try (Quad quad = new Quad(directory, 1 << 20)) {
+      SimProcess from = quad.host("b").open(open(Side.SRC, one));
+      SimProcess to = quad.host("d").open(open(Side.DST, other));
+      quad.cluster().until(() -> from.isOpen() && to.isOpen(), Quad.SECOND / 2, "open");
+      long channel = to.info().channelId();
+      assertThat(quad.host("a").engine().passTo("d", MessageKind.START, channel))
+          .isEqualTo(Passes.NONE);
+      assertThat(quad.host("b").engine().passTo("d", MessageKind.START, channel))
+          .isNotEqualTo(Passes.NONE)
+          .isNotEqualTo(quad.host("d").engine().passTo("b", MessageKind.START, channel));
+      long before = quad.host("d").status().droppedMessages();
+      forge(quad, MessageKind.CHANNEL_FAIL, "a", channel, true);
+      quad.cluster().run(Quad.SECOND / 8);
+      assertThat(quad.host("d").status().droppedMessages()).isEqualTo(before + 1);
+      assertThat(to.isOver()).isFalse();
+    }
+  }
+
+  private static ChannelOpen open(Side side, Mesh mesh) {
+    return Cases.open(
+        "y", side, List.of(Cases.tensor("w", List.of(8L), "int32", mesh, "R")), List.of(0), 1);
+  }
+
   @ParameterizedTest(name = "seed {0}")
   @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
   void chunksAndClaimsOutOfPlaceChangeNothing(long seed) {
@@ -86,7 +153,10 @@ class StrangersTest {
         MemorySegment payload = Arena.ofAuto().allocate(garbage.length);
         payload.copyFrom(MemorySegment.ofArray(garbage));
         header.length = garbage.length;
-        sendToAll(quad, header(header), payload);
+        for (int peer = 0; peer < PEERS.size(); peer++) {
+          header.pass = quad.host("a").engine().passTo(PEERS.get(peer), kind, header.channel);
+          quad.host("a").transport().send(peer, header(header), payload, true, NOTHING);
+        }
       }
       quad.cluster().run(Quad.SECOND / 8);
       assertThat(quad.host("d").status().droppedMessages()).isGreaterThan(100);

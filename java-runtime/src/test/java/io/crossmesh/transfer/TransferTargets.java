@@ -90,8 +90,8 @@ public final class TransferTargets implements FuzzTargets {
                 new ControlCodec.Withdrawal(
                     3, "x", failure, List.of(new Claim.Id(EPOCH, 1), new Claim.Id(8, 2)))),
             ControlCodec.failure(failure),
-            ControlCodec.hello("a"),
-            ControlCodec.digest("0123456789abcdef"),
+            ControlCodec.hello(new ControlCodec.Hello("a", -EPOCH)),
+            ControlCodec.ready(new ControlCodec.Ready("0123456789abcdef", EPOCH)),
             ControlCodec.number(41),
             ControlCodec.digests(
                 List.of(new ControlCodec.Digest(0, EPOCH), new ControlCodec.Digest(7, -EPOCH))),
@@ -108,13 +108,13 @@ public final class TransferTargets implements FuzzTargets {
     } else if (text.contains("\"code\"")) {
       ControlCodec.failure(ControlCodec.readFailure(input));
     } else if (text.contains("\"host\"")) {
-      String host = ControlCodec.readHello(input);
-      same(host, ControlCodec.readHello(ControlCodec.hello(host)));
+      var hello = ControlCodec.readHello(input);
+      same(hello, ControlCodec.readHello(ControlCodec.hello(hello)));
     } else if (text.contains("\"digests\"")) {
       var digests = ControlCodec.readDigests(input);
       same(digests, ControlCodec.readDigests(ControlCodec.digests(digests)));
     } else if (text.contains("\"digest\"")) {
-      ControlCodec.digest(ControlCodec.readDigest(input));
+      ControlCodec.ready(ControlCodec.readReady(input));
     } else if (text.contains("\"number\"")) {
       same(ControlCodec.number(ControlCodec.readNumber(input)).length > 0, true);
     } else {

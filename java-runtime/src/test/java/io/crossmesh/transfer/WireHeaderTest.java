@@ -20,6 +20,7 @@ class WireHeaderTest {
     header.move = 3;
     header.chunk = Integer.MAX_VALUE;
     header.length = 1L << 40;
+    header.pass = -9;
     header.encode(memory);
   }
 
@@ -32,6 +33,7 @@ class WireHeaderTest {
     assertThat(read.epoch).isEqualTo(-7);
     assertThat(read.channel).isEqualTo(Long.MIN_VALUE);
     assertThat(read.step).isEqualTo(41);
+    assertThat(read.pass).isEqualTo(-9);
     assertThat(read.move).isEqualTo(3);
     assertThat(read.chunk).isEqualTo(Integer.MAX_VALUE);
   }

@@ -62,6 +62,7 @@ public final class BulkTransport implements Transport {
   private final DoorSecurity security;
   private final String token;
   private final OwnerQueue owner;
+  private final Runnable refused;
   private final Counters counters = new Counters();
   private final Map<Integer, BulkLink> links = new HashMap<>();
   private final List<BulkLink> endings = new ArrayList<>();
@@ -87,11 +88,13 @@ public final class BulkTransport implements Transport {
    * @param security how calls to peers are protected
    * @param token opens their doors
    * @param bell what ends its sleep, here and by other processes; open for as long as this
+   * @param refused told of each peer that speaks in another's name
    */
-  public BulkTransport(DoorSecurity security, String token, Doorbell bell) {
+  public BulkTransport(DoorSecurity security, String token, Doorbell bell, Runnable refused) {
     this.security = security;
     this.token = token;
     this.owner = new OwnerQueue(bell);
+    this.refused = refused;
   }
 
   /** Adds to a door what peers call. */
@@ -134,7 +137,7 @@ public final class BulkTransport implements Transport {
     if (session != null || closed) {
       throw new IllegalStateException("a transport starts once");
     }
-    session = new Session(handler, new Receiving(owner, handler, counters));
+    session = new Session(handler, new Receiving(owner, handler, counters, refused));
   }
 
   private Session started() {

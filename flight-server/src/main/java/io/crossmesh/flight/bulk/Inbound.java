@@ -1,5 +1,6 @@
 package io.crossmesh.flight.bulk;
 
+import io.crossmesh.transfer.Speaker;
 import io.crossmesh.transfer.Transport.Landing;
 import io.crossmesh.transfer.WireHeader;
 import io.grpc.Metadata;
@@ -39,6 +40,7 @@ final class Inbound extends ServerCall.Listener<Frame> {
   // Of the owner thread.
   private long connection;
   private final Set<Payload> open = new LinkedHashSet<>();
+  private final Speaker speaker = new Speaker();
   private boolean leaving;
   private boolean closed;
 
@@ -120,7 +122,7 @@ final class Inbound extends ServerCall.Listener<Frame> {
   }
 
   private void small(MemorySegment content) {
-    if (!closed) {
+    if (!closed && isOfItsSender(content)) {
       receiving.small(
           connection,
           content.asSlice(0, WireHeader.BYTES),
@@ -128,9 +130,19 @@ final class Inbound extends ServerCall.Listener<Frame> {
     }
   }
 
+  /** Whether a message is of the agent that this call is of; another's ends the call. */
+  private boolean isOfItsSender(MemorySegment header) {
+    boolean own = speaker.says(header);
+    if (!own) {
+      receiving.refused();
+      close(Status.PERMISSION_DENIED.withDescription("a message in another agent's name"));
+    }
+    return own;
+  }
+
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
   private void announced(Frame.Announced message) {
-    if (closed) {
+    if (closed || !isOfItsSender(message.content())) {
       return;
     }
     if (open.size() >= ANNOUNCED_MAX) {

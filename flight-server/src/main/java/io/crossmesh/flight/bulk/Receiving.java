@@ -15,14 +15,21 @@ final class Receiving {
   private final OwnerQueue owner;
   private final Handler handler;
   private final Counters counters;
+  private final Runnable refused;
   private final Set<Inbound> inbounds = new LinkedHashSet<>();
   private long connections;
   private boolean stopped;
 
-  Receiving(OwnerQueue owner, Handler handler, Counters counters) {
+  Receiving(OwnerQueue owner, Handler handler, Counters counters, Runnable refused) {
     this.owner = owner;
     this.handler = handler;
     this.counters = counters;
+    this.refused = refused;
+  }
+
+  /** A peer has spoken in another's name. */
+  void refused() {
+    refused.run();
   }
 
   /** A peer has connected. */

@@ -43,4 +43,18 @@ final class BulkTransportTest extends TransportContract {
       assertThat(b.heard(1).messages()).isZero();
     }
   }
+
+  @Test
+  void aPeerThatSpeaksInAnothersNameIsCutOff() throws Exception {
+    try (OwnerNode a = new OwnerNode(1, make());
+        OwnerNode b = new OwnerNode(2, make())) {
+      a.connect(20, b.transport.address());
+      a.send(20, 1, 100, 1, false);
+      b.await("a's message", 10_000, () -> b.heard(1).messages() == 1);
+      a.forge(20, 7);
+      a.await("the loss", 10_000, () -> a.lost().containsKey(20));
+      assertThat(a.lost().get(20)).contains("in another agent's name");
+      assertThat(b.heard(7).messages()).isZero();
+    }
+  }
 }

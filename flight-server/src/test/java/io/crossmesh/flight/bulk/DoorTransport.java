@@ -38,7 +38,7 @@ final class DoorTransport extends ForwardingTransport {
 
   static DoorTransport open(Path bellPath, String token) throws IOException {
     Doorbell bell = Doorbell.create(bellPath);
-    return new DoorTransport(bell, new BulkTransport(DoorSecurity.plain(), token, bell));
+    return new DoorTransport(bell, new BulkTransport(DoorSecurity.plain(), token, bell, () -> {}));
   }
 
   @Override

@@ -1,5 +1,6 @@
 package io.crossmesh.transfer.ucx;
 
+import io.crossmesh.transfer.Speaker;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -10,6 +11,9 @@ final class Inbound {
 
   /** The endpoint by which its hello came. */
   final long endpointId;
+
+  /** Whose messages it carries. */
+  final Speaker speaker = new Speaker();
 
   /** Its endpoint is closed: what still comes is dropped. */
   boolean ended;

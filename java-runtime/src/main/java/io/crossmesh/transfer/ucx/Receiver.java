@@ -231,6 +231,10 @@ final class Receiver {
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
   private Fate land(Inbound inbound, Arrival arrival) {
+    if (!inbound.speaker.says(arrival.header())) {
+      door.refuse();
+      return Fate.DROPPED;
+    }
     long bytes = arrival.bytes();
     Landing landing = handler.onMessage(inbound.link, arrival.header(), bytes);
     if (bytes == 0) {

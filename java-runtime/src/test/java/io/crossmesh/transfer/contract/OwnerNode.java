@@ -4,6 +4,8 @@ import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport;
 import io.crossmesh.transfer.Transport.Handler;
 import io.crossmesh.transfer.Transport.Landing;
+import io.crossmesh.transfer.Transport.SendDone;
+import io.crossmesh.transfer.WireHeader;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -137,6 +139,29 @@ public final class OwnerNode implements Handler, AutoCloseable {
 
   long name() {
     return name;
+  }
+
+  /** Sends a message without payload in the name of another node. */
+  public void forge(int peer, long otherName) throws Exception {
+    call(
+        () -> {
+          MemorySegment header = arena.allocate(WireHeader.BYTES, 8);
+          Pattern.writeHeader(header, otherName, 0, false);
+          transport.send(peer, header, MemorySegment.NULL, false, new Ignored());
+          return null;
+        });
+  }
+
+  private static final class Ignored implements SendDone {
+    @Override
+    public void sent() {
+      // not waited for
+    }
+
+    @Override
+    public void failed(String reason) {
+      // not waited for
+    }
   }
 
   long nextSequence() {

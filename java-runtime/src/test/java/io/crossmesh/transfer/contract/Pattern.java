@@ -11,17 +11,18 @@ public final class Pattern {
 
   public static void writeHeader(
       MemorySegment header, long sender, long sequence, boolean discard) {
-    header.set(ValueLayout.JAVA_LONG, 0, sender);
-    header.set(ValueLayout.JAVA_LONG, 8, sequence);
+    // Where transports look for it.
+    header.set(ValueLayout.JAVA_LONG, 8, sender);
+    header.set(ValueLayout.JAVA_LONG, 0, sequence);
     header.set(ValueLayout.JAVA_LONG, 16, discard ? 1 : 0);
   }
 
   public static long sender(MemorySegment header) {
-    return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 0);
+    return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 8);
   }
 
   public static long sequence(MemorySegment header) {
-    return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 8);
+    return header.get(ValueLayout.JAVA_LONG_UNALIGNED, 0);
   }
 
   public static boolean discard(MemorySegment header) {

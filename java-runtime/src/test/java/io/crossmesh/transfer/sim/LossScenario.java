@@ -256,7 +256,9 @@ public final class LossScenario {
         (code == Code.TRANSFER_CANCELLED && cancelled.contains(step))
             || (code == Code.TRANSFER_TIMEOUT && trouble == Trouble.STOP);
     if (!good && !lost && !excused) {
-      throw new AssertionError("step %d failed with %s: %s".formatted(step, code, describe()));
+      throw new AssertionError(
+          "step %d failed with %s (%s): %s"
+              .formatted(step, code, process.message(step), describe()));
     }
     if (!good
         && trouble != Trouble.STOP

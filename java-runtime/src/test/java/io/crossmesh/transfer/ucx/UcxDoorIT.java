@@ -68,6 +68,22 @@ final class UcxDoorIT {
     }
   }
 
+  @Test
+  void whoWasLetInSpeaksInItsOwnNameOnly() throws Exception {
+    try (OwnerNode a = node(1, "one", refused::incrementAndGet);
+        OwnerNode b = node(2, "one", () -> {})) {
+      b.connect(10, a.transport.address());
+      b.send(10, 1, 400, 1, false);
+      a.await("b's message", MILLIS_MAX, () -> a.heard(2).messages() == 1);
+      b.forge(10, 7);
+      a.await("a refusal", MILLIS_MAX, () -> refused.get() == 1);
+      b.send(10, 1, 400, 1, false);
+      a.await("b's next message", MILLIS_MAX, () -> a.heard(2).messages() == 2);
+      assertThat(a.heard(7).messages()).isZero();
+      assertThat(a.errors()).isEmpty();
+    }
+  }
+
   /** Speaks UCX, and not the protocol. */
   private static final class Stranger implements AutoCloseable {
     private final UcxWorker ucx = UcxWorker.open(null);
