@@ -43,7 +43,8 @@ final class Membership {
       if (!wanted.contains(peer.spec()) || !peer.connected()) {
         lose(peer, "it has left the cluster or was started again");
         node.peers().remove(peer);
-        // The peer may have connected anew: what is left of before shows another pass than is wanted.
+        // The peer may have connected anew: what is left of before shows another pass than is
+        // wanted.
         transport.disconnect(peer.index());
       }
     }
