@@ -145,6 +145,14 @@ final class Channel {
     }
   }
 
+  /** A process sends a step that it may not, perhaps since it is over. */
+  void refused(long step) {
+    SourceSteps source = deadSteps.get(step) == null || ending() ? null : roles().source();
+    if (source != null) {
+      source.tellOver(step);
+    }
+  }
+
   void recv(LocalParticipant receiver, long before, long step) {
     SinkSteps steps = roles().sink();
     if (steps != null) {

@@ -185,6 +185,7 @@ final class LocalParticipant implements ChannelHandle {
     long before = lastCalled;
     Failure refused = call(step);
     if (refused != null) {
+      bound().refused(step);
       sent(step, set);
       failed(step, refused);
     } else {

@@ -28,6 +28,9 @@ final class SourceSteps {
   private final Beginnings beginnings;
   private final TreeMap<Long, SourceStep> steps = new TreeMap<>();
 
+  /** The greatest step that destination hosts were told of. */
+  private long begun = -1;
+
   SourceSteps(
       Node node,
       Channel channel,
@@ -61,6 +64,7 @@ final class SourceSteps {
       }
     }
     if (channel.dead(step) != null) {
+      tellOver(step);
       sender.sent(step, stagingSet);
       return;
     }
@@ -68,6 +72,7 @@ final class SourceSteps {
     SourceStep.Part part = known.stage(this, sender, stagingSet, plan.movesStaged(sender.index()));
     launch(known);
     if (known.start()) {
+      begun = Math.max(begun, step);
       beginnings.tell(step);
     }
     if (digests != null) {
@@ -75,6 +80,17 @@ final class SourceSteps {
     }
     settle(part);
     conclude(known);
+  }
+
+  /**
+   * A process sends a step that is over. Destination hosts are told that it has begun: who has not
+   * heard of its end must not take it for passed over.
+   */
+  void tellOver(long step) {
+    if (step > begun) {
+      begun = step;
+      beginnings.tell(step);
+    }
   }
 
   private SourceStep know(long step) {

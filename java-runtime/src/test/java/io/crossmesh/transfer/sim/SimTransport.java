@@ -230,7 +230,8 @@ public final class SimTransport implements Transport {
       return;
     }
     to.at(arrival, () -> to.announce(flight, head, bytes, eager));
-    if (head.get(ValueLayout.JAVA_BYTE, KIND_AT) != GREETING && network.repeated()) {
+    boolean greets = head.get(ValueLayout.JAVA_BYTE, KIND_AT) == GREETING;
+    if (!greets && !flight.isStuck(to) && network.repeated()) {
       MemorySegment again = copy(payload);
       to.at(arrival + network.repetition(), () -> to.repeat(connection, head, again));
     }
