@@ -64,7 +64,7 @@ final class Heartbeats {
   }
 
   private void listen(Peer peer) {
-    int quiet = peer.quietBeats();
+    int quiet = peer.beat();
     if (quiet >= BEATS) {
       lost.accept(peer);
     } else if (quiet > 0) {

@@ -94,8 +94,8 @@ final class Peer {
     heard = true;
   }
 
-  /** How many times in a row this was asked and nothing had come of it. */
-  int quietBeats() {
+  /** Counts a beat; how many in a row nothing has come of it for. */
+  int beat() {
     quietBeats = heard ? 0 : quietBeats + 1;
     heard = false;
     return quietBeats;

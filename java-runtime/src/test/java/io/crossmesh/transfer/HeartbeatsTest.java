@@ -10,7 +10,6 @@ import io.crossmesh.transfer.sim.SimCluster;
 import io.crossmesh.transfer.sim.SimNetwork;
 import io.crossmesh.transfer.sim.SimProcess;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -42,16 +41,6 @@ class HeartbeatsTest {
     quad.close();
   }
 
-  private Quad.Parties open(String src, String dst, Strategy strategy) {
-    List<SimProcess> all = new ArrayList<>();
-    for (String host : List.of("a", "b", "c", "d")) {
-      ChannelOpen request = Quad.request("x", host, host.compareTo("c") < 0 ? src : dst, 2);
-      all.add(quad.host(host).open(Quad.with(request, strategy)));
-    }
-    quad.cluster().until(() -> all.stream().allMatch(SimProcess::isOpen), Quad.SECOND / 2, "open");
-    return new Quad.Parties(all.get(0), all.get(1), all.get(2), all.get(3));
-  }
-
   private boolean isConnected(String host, String peer) {
     return quad.host(host).status().peers().stream()
         .anyMatch(p -> p.host().equals(peer) && p.connected());
@@ -65,7 +54,7 @@ class HeartbeatsTest {
 
   @Test
   void aRelayThatIsCutOffIsLostAndWhatItWasToForwardComesFromElsewhere() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     String relay = x.a().info().plan().moves().getFirst().route().get(1);
     SimProcess cut = relay.equals("c") ? x.c() : x.d();
     SimProcess other = relay.equals("c") ? x.d() : x.c();
@@ -92,7 +81,7 @@ class HeartbeatsTest {
 
   @Test
   void aHostThatIsStoppedForLessIsNotLost() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     x.senders().forEach(sender -> sender.send(0));
     x.receivers().forEach(receiver -> receiver.recv(0));
     quad.cluster().run(100_000);
@@ -106,7 +95,7 @@ class HeartbeatsTest {
 
   @Test
   void anOpenChannelMayBeIdle() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     long before = controlMessages();
     quad.cluster().run(600 * Quad.SECOND);
     long beats = 600 * Quad.SECOND / (SILENCE / Heartbeats.BEATS);
@@ -118,7 +107,7 @@ class HeartbeatsTest {
 
   @Test
   void withoutChannelsNobodyIsAsked() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     x.all().forEach(process -> process.handle().close());
     quad.over(x.all());
     quad.cluster().run(SILENCE);
@@ -130,7 +119,7 @@ class HeartbeatsTest {
 
   @Test
   void whoHasClosedItsEndStillAnswers() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     List.of(x.c(), x.d()).forEach(process -> process.handle().close());
     quad.cluster().run(10 * SILENCE);
     for (String host : List.of("a", "b", "c", "d")) {
@@ -142,7 +131,7 @@ class HeartbeatsTest {
 
   @Test
   void whoWasCutOffJoinsAgainInTheSameLife() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     quad.host("d").cutOff();
     quad.over(x.all());
     quad.cluster().run(SILENCE);
@@ -151,7 +140,7 @@ class HeartbeatsTest {
     // Who had not noticed yet loses it now, and asks for it again, as agents do until it is there.
     quad.cluster().run(SILENCE);
     quad.cluster().join();
-    Quad.Parties again = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties again = quad.open("S0 R", "R R", Strategy.BROADCAST);
     quad.step(again, 0);
     again.receivers().forEach(r -> assertThat(r.outcome(0)).isEqualTo("received"));
   }

@@ -12,7 +12,6 @@ import io.crossmesh.transfer.sim.SimNetwork;
 import io.crossmesh.transfer.sim.SimProcess;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.function.Consumer;
@@ -34,16 +33,6 @@ class RecoveryTest {
   void start() {
     EngineOptions options = Cases.options(64, 2);
     quad = new Quad(directory, 1 << 20, options, options, new Random(1), SLOW);
-  }
-
-  private Quad.Parties open(String src, String dst, Strategy strategy) {
-    List<SimProcess> all = new ArrayList<>();
-    for (String host : List.of("a", "b", "c", "d")) {
-      ChannelOpen request = Quad.request("x", host, host.compareTo("c") < 0 ? src : dst, 2);
-      all.add(quad.host(host).open(Quad.with(request, strategy)));
-    }
-    quad.cluster().until(() -> all.stream().allMatch(SimProcess::isOpen), Quad.SECOND / 2, "open");
-    return new Quad.Parties(all.get(0), all.get(1), all.get(2), all.get(3));
   }
 
   /** Everybody takes part in step 0, and a host dies when some of it has landed there. */
@@ -88,7 +77,7 @@ class RecoveryTest {
 
   @Test
   void whatARelayWasToForwardComesFromTheSource() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     String relay = x.a().info().plan().moves().getFirst().route().get(1);
     SimProcess other = relay.equals("c") ? x.d() : x.c();
     lose(x, relay);
@@ -98,7 +87,7 @@ class RecoveryTest {
 
   @Test
   void whatASourceWasToSendComesFromItsReplica() {
-    Quad.Parties x = open("R R", "S0 R", Strategy.SEND_RECV);
+    Quad.Parties x = quad.open("R R", "S0 R", Strategy.SEND_RECV);
     lose(x, "a");
     x.receivers().forEach(r -> assertThat(r.outcome(0)).as(r.message(0)).isEqualTo("received"));
     assertThat(x.b().outcome(0)).isEqualTo("delivered");
@@ -106,7 +95,7 @@ class RecoveryTest {
 
   @Test
   void aReplicaThatThePlanDoesNotReadIsStagedToo() {
-    Quad.Parties x = open("S1 R", "S0 R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S1 R", "S0 R", Strategy.BROADCAST);
     x.senders().forEach(sender -> assertThat(sender.info().tiles()).hasSize(2));
     lose(x, x.a().info().plan().moves().getFirst().route().getFirst());
     x.receivers().forEach(r -> assertThat(r.outcome(0)).as(r.message(0)).isEqualTo("received"));
@@ -114,7 +103,7 @@ class RecoveryTest {
 
   @Test
   void anAgentThatIsStoppedLeavesLikeOneThatIsLost() {
-    Quad.Parties x = open("S1 R", "S0 R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S1 R", "S0 R", Strategy.BROADCAST);
     String first = x.a().info().plan().moves().getFirst().route().getFirst();
     lose(x, first, host -> host.engine().close());
     x.receivers().forEach(r -> assertThat(r.outcome(0)).as(r.message(0)).isEqualTo("received"));
@@ -125,7 +114,7 @@ class RecoveryTest {
 
   @Test
   void withoutAReplicaThoseFailThatMissSomethingWithHostAndTensor() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.SEND_RECV);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.SEND_RECV);
     lose(x, "a");
     for (SimProcess process : x.receivers()) {
       if (!process.outcome(0).equals("received")) {
@@ -138,7 +127,7 @@ class RecoveryTest {
 
   @Test
   void stepsThatBeginLaterFailAtOnce() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     quad.step(x, 0);
     quad.host("b").die();
     quad.over(List.of(x.a(), x.c(), x.d()));
@@ -151,7 +140,7 @@ class RecoveryTest {
 
   @Test
   void landedStepsAreThereForWhoAsksLater() {
-    Quad.Parties x = open("S0 R", "R R", Strategy.BROADCAST);
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.BROADCAST);
     x.senders().forEach(sender -> sender.send(0));
     quad.cluster().run(Quad.SECOND / 10);
     quad.host("b").die();

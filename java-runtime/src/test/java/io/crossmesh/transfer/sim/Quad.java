@@ -125,6 +125,17 @@ public final class Quad implements AutoCloseable {
     return parties;
   }
 
+  /** Opens channel "x" of depth 2 between these layouts on all four hosts and waits for it. */
+  public Parties open(String src, String dst, Strategy strategy) {
+    List<SimProcess> processes = new ArrayList<>();
+    for (String host : List.of("a", "b", "c", "d")) {
+      ChannelOpen request = request("x", host, SRC.hosts().contains(host) ? src : dst, 2);
+      processes.add(host(host).open(with(request, strategy)));
+    }
+    cluster.until(() -> processes.stream().allMatch(SimProcess::isOpen), SECOND / 2, "open x");
+    return new Parties(processes.get(0), processes.get(1), processes.get(2), processes.get(3));
+  }
+
   /** Everybody takes part in one step. */
   public void step(Parties parties, long step) {
     parties.senders().forEach(sender -> sender.send(step));
