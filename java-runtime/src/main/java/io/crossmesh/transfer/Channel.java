@@ -223,6 +223,12 @@ final class Channel {
     }
   }
 
+  /** Says again which steps are over: a host that was lost may have told only some. */
+  void tellDeadSteps() {
+    deadSteps.forEach(
+        (step, failure) -> tell(MessageKind.STEP_FAIL, step, ControlCodec.failure(failure)));
+  }
+
   /** Ends two steps that the parties do not agree on, or no longer can. */
   void mismatch(long step, long later, String why) {
     Failure failure = ending() ? losses().failure() : text.mismatch(step, later, why);

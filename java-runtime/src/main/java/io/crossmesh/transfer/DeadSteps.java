@@ -2,6 +2,7 @@ package io.crossmesh.transfer;
 
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,6 +24,10 @@ final class DeadSteps {
 
   @Nullable Failure get(long step) {
     return failures.get(step);
+  }
+
+  void forEach(BiConsumer<Long, Failure> each) {
+    failures.forEach(each);
   }
 
   /** Forgets all up to this step. */

@@ -87,6 +87,9 @@ final class Recovery {
               0,
               ControlCodec.loss(new ControlCodec.Loss(host, reason)));
     }
+    if (news) {
+      channel.tellDeadSteps();
+    }
     roles.lose(host);
     channel.touch();
   }

@@ -153,6 +153,24 @@ class RecoveryTest {
   }
 
   @Test
+  void whatALostHostHadToldOnlySomeTheyTellTheOthers() {
+    Quad.Parties x = quad.open("S0 R", "R R", Strategy.SEND_RECV);
+    x.senders().forEach(sender -> sender.send(0));
+    x.c().recv(0);
+    quad.host("b").transport().cutOff();
+    x.d().handle().cancel(0, Code.TRANSFER_CANCELLED, "loss is NaN");
+    quad.cluster()
+        .until(
+            () -> x.a().failure(0) == Code.TRANSFER_CANCELLED, Quad.SECOND / 10, "a has been told");
+    quad.host("b").transport().comeBack();
+    quad.host("d").die();
+    quad.over(List.of(x.a(), x.b(), x.c()));
+    for (SimProcess process : List.of(x.a(), x.b(), x.c())) {
+      assertThat(process.failure(0)).as(process.message(0)).isEqualTo(Code.TRANSFER_CANCELLED);
+    }
+  }
+
+  @Test
   void randomLosses() throws Exception {
     for (long seed = 0; seed < 300; seed++) {
       Path own = Files.createDirectory(directory.resolve("seed" + seed));

@@ -233,7 +233,7 @@ public final class SimTransport implements Transport {
     boolean greets = head.get(ValueLayout.JAVA_BYTE, KIND_AT) == GREETING;
     if (!greets && !flight.isStuck(to) && network.repeated()) {
       MemorySegment again = copy(payload);
-      to.at(arrival + network.repetition(), () -> to.repeat(connection, head, again));
+      to.at(arrival + network.repetition(), () -> to.repeat(flight, head, again));
     }
     if (eager) {
       at(network.now() + network.delay() / 4, flight::sent);
@@ -242,11 +242,11 @@ public final class SimTransport implements Transport {
 
   /** A message comes once more. */
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-  private void repeat(long connection, MemorySegment head, MemorySegment payload) {
-    if (cutOff || severed.contains(connection)) {
+  private void repeat(SimFlight flight, MemorySegment head, MemorySegment payload) {
+    if (flight.isStuck(this) || severed.contains(flight.connection())) {
       return;
     }
-    Landing place = handler.onMessage(connection, head, payload.byteSize());
+    Landing place = handler.onMessage(flight.connection(), head, payload.byteSize());
     if (payload.byteSize() > 0 && place != Landing.DISCARD) {
       place.arrived(payload);
     }
