@@ -33,7 +33,7 @@ final class Channel {
   private final ChannelText text;
   private final ChannelOpening opening;
   private final Closings closings;
-  private final DeadSteps deadSteps = new DeadSteps();
+  private final StepEnds ends;
   private final Recovery recovery;
   private final ChannelInbox inbox;
   private @Nullable Roles roles;
@@ -62,6 +62,7 @@ final class Channel {
     this.closings = new Closings(binding, text);
     this.opening = new ChannelOpening(node, this, binding);
     this.recovery = new Recovery(node, this, binding, closings, text);
+    this.ends = new StepEnds(this, senders, receivers, closings, recovery);
     this.inbox = new ChannelInbox(node, this, closings, recovery);
     for (int i = 0; i < senders.size(); i++) {
       senders.get(i).bind(this, i);
@@ -141,15 +142,7 @@ final class Channel {
     SourceSteps steps = roles().source();
     if (steps != null) {
       steps.send(sender, before, step, stagingSet);
-      forget();
-    }
-  }
-
-  /** A process sends a step that it may not, perhaps since it is over. */
-  void refused(long step) {
-    SourceSteps source = deadSteps.get(step) == null || ending() ? null : roles().source();
-    if (source != null) {
-      source.tellOver(step);
+      ends.forget();
     }
   }
 
@@ -157,18 +150,8 @@ final class Channel {
     SinkSteps steps = roles().sink();
     if (steps != null) {
       steps.recv(receiver, before, step);
-      forget();
+      ends.forget();
     }
-  }
-
-  /** Forgets dead steps that neither a process here nor a source host can begin any more. */
-  void forget() {
-    long through = roles().startedByAll();
-    for (LocalParticipant participant : participants) {
-      through = participant.closing() ? through : Math.min(through, participant.lastCalled());
-    }
-    deadSteps.forgetThrough(through);
-    recovery.forgetThrough(through);
   }
 
   /** Takes a message of a host of this channel. */
@@ -186,61 +169,9 @@ final class Channel {
     return steps.chunks().chunk(header, peer);
   }
 
-  /** Why a step is over for one side before it is called, if it is. */
-  @Nullable Failure over(long step, Side side) {
-    Failure dead = deadSteps.get(step);
-    // A source that had no part in a step which is whole here forgets it with the first loss.
-    boolean kept = side == Side.DST || !recovery.losses().ending();
-    if (dead != null || (kept && roles().isWhole(step))) {
-      return dead;
-    }
-    Failure closed = closings.over(step);
-    return closed != null ? closed : recovery.over(step, side);
-  }
-
-  /** Why a step is dead, if it is. */
-  @Nullable Failure dead(long step) {
-    return deadSteps.get(step);
-  }
-
-  /** Ends a step on this host, and with {@code tell} on all others. */
-  void failStep(long step, Failure failure, boolean tell) {
-    if (!open || ended || deadSteps.get(step) != null) {
-      return;
-    }
-    boolean past = participants.stream().allMatch(p -> p.closing() || p.lastCalled() >= step);
-    boolean awaited = participants.stream().anyMatch(p -> p.awaits(step));
-    if (past && !awaited && !roles().isLive(step)) {
-      return;
-    }
-    deadSteps.add(step, failure);
-    roles().fail(step);
-    if (tell) {
-      tell(MessageKind.STEP_FAIL, step, ControlCodec.failure(failure));
-    }
-    for (LocalParticipant participant : participants) {
-      participant.stepOver(step, failure);
-    }
-  }
-
-  /** Says again which steps are over: a host that was lost may have told only some. */
-  void tellDeadSteps() {
-    deadSteps.forEach(
-        (step, failure) -> tell(MessageKind.STEP_FAIL, step, ControlCodec.failure(failure)));
-  }
-
-  /** Ends two steps that the parties do not agree on, or no longer can. */
-  void mismatch(long step, long later, String why) {
-    Failure failure = ending() ? losses().failure() : text.mismatch(step, later, why);
-    failStep(step, failure, true);
-    failStep(later, failure, true);
-  }
-
-  /** Tells the processes of one side that a step is over for them. */
-  void over(Side side, long step, Failure failure) {
-    for (LocalParticipant participant : side == Side.SRC ? senders : receivers) {
-      participant.stepOver(step, failure);
-    }
+  /** Which steps are over, and why. */
+  StepEnds ends() {
+    return ends;
   }
 
   /** What becomes of the channel's steps when it loses hosts. */
@@ -258,18 +189,13 @@ final class Channel {
     return roles().holdings();
   }
 
-  /** No host has a chunk that is missing here. */
-  void nobodyHas(long step, int move) {
-    Failure unlike = text.lostChunk("no host has a chunk that did not arrive whole");
-    recovery.nobodyHas(step, roles().tensor(move), unlike);
-  }
-
   /** What a step waits for, in the words of messages. */
   String lacks(long step) {
     return roles().lacks(step);
   }
 
-  private void tell(MessageKind kind, long step, byte[] payload) {
+  /** Says something to all other hosts. */
+  void tell(MessageKind kind, long step, byte[] payload) {
     for (String host : binding.hosts()) {
       if (!host.equals(node.host())) {
         node.outbox().send(host, kind, id(), step, payload);
@@ -302,7 +228,7 @@ final class Channel {
 
   private void endUnfinished(long after, @Nullable Failure failure) {
     if (failure != null) {
-      roles().unfinishedAfter(after).forEach(step -> failStep(step, failure, false));
+      roles().unfinishedAfter(after).forEach(step -> ends.fail(step, failure, false));
     }
   }
 

@@ -79,7 +79,7 @@ final class ChannelInbox {
       case START -> {
         if (landing != null && closings.over(step) == null) {
           landing.start(host, step);
-          channel.forget();
+          channel.ends().forget();
         }
       }
       case GRANT -> {
@@ -117,7 +117,8 @@ final class ChannelInbox {
           landing.chunks().lacks(host, step, ControlCodec.readChunk(message.payload()));
         }
       }
-      case STEP_FAIL -> channel.failStep(step, ControlCodec.readFailure(message.payload()), false);
+      case STEP_FAIL ->
+          channel.ends().fail(step, ControlCodec.readFailure(message.payload()), false);
       case CLOSE -> channel.close(host, step, ControlCodec.readNumber(message.payload()));
       default -> node.drop();
     }

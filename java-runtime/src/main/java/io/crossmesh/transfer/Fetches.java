@@ -67,14 +67,16 @@ final class Fetches {
     Fetch fetch = fetch(step, move, chunk);
     fetch.failures++;
     if (fetch.failures >= FAILURES_MAX) {
-      channel.failStep(
-          step,
-          new Failure(
-              Code.TRANSFER_CORRUPTED,
-              "Bytes from host '%s' arrived damaged at host '%s' %d times in a row (%s). See to the memory and the network of both."
-                  .formatted(
-                      fetch.holders.getFirst(), node.host(), fetch.failures, channel.what())),
-          true);
+      channel
+          .ends()
+          .fail(
+              step,
+              new Failure(
+                  Code.TRANSFER_CORRUPTED,
+                  "Bytes from host '%s' arrived damaged at host '%s' %d times in a row (%s). See to the memory and the network of both."
+                      .formatted(
+                          fetch.holders.getFirst(), node.host(), fetch.failures, channel.what())),
+              true);
       return;
     }
     again(fetch);
@@ -126,7 +128,7 @@ final class Fetches {
                 fetch.key.step,
                 ControlCodec.chunk(new ControlCodec.Chunk(fetch.key.move, fetch.key.chunk)));
       } else {
-        channel.nobodyHas(fetch.key.step, fetch.key.move);
+        channel.recovery().nobodyHas(fetch.key.step, fetch.key.move);
       }
     }
   }

@@ -105,7 +105,8 @@ final class LocalParticipant implements ChannelHandle {
     whenOpen(
         () ->
             bound()
-                .failStep(
+                .ends()
+                .fail(
                     step,
                     new Failure(
                         code,
@@ -185,7 +186,7 @@ final class LocalParticipant implements ChannelHandle {
     long before = lastCalled;
     Failure refused = call(step);
     if (refused != null) {
-      bound().refused(step);
+      bound().ends().refused(step);
       sent(step, set);
       failed(step, refused);
     } else {
@@ -222,7 +223,7 @@ final class LocalParticipant implements ChannelHandle {
               .formatted(step, bound().what(), lastCalled));
     }
     lastCalled = step;
-    Failure over = bound().over(step, open.side());
+    Failure over = bound().ends().over(step, open.side());
     if (over == null) {
       pending.add(step);
     }
@@ -243,7 +244,7 @@ final class LocalParticipant implements ChannelHandle {
                     open.timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1),
                     who(),
                     bound().lacks(step)));
-    bound().failStep(step, failure, true);
+    bound().ends().fail(step, failure, true);
     // Whatever the channel knows of the step, the call gets its answer.
     stepOver(step, failure);
   }
@@ -271,7 +272,7 @@ final class LocalParticipant implements ChannelHandle {
       Failure why =
           new Failure(
               Code.TRANSFER_CANCELLED, "%s closed its end of %s.".formatted(who(), bound.what()));
-      pending.steps().forEach(step -> bound.failStep(step, why, true));
+      pending.steps().forEach(step -> bound.ends().fail(step, why, true));
     }
     closing = true;
     bound.closing(this);

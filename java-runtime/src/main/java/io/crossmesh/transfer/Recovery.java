@@ -88,7 +88,7 @@ final class Recovery {
               ControlCodec.loss(new ControlCodec.Loss(host, reason)));
     }
     if (news) {
-      channel.tellDeadSteps();
+      channel.ends().tellAgain();
     }
     roles.lose(host);
     channel.touch();
@@ -104,12 +104,13 @@ final class Recovery {
     }
   }
 
-  /** Nobody has a chunk that a live step misses here. */
-  void nobodyHas(long step, String tensor, Failure otherwise) {
+  /** Nobody has a chunk of a move that a live step misses here. */
+  void nobodyHas(long step, int move) {
     if (losses.none()) {
-      channel.failStep(step, otherwise, true);
+      Failure unlike = text.lostChunk("no host has a chunk that did not arrive whole");
+      channel.ends().fail(step, unlike, true);
     } else {
-      giveUp(step, text.nobodyHas(losses.failure(), step, tensor));
+      giveUp(step, text.nobodyHas(losses.failure(), step, channel.roles().tensor(move)));
     }
   }
 
@@ -123,7 +124,7 @@ final class Recovery {
     sink.fail(step);
     node.outbox()
         .send(binding.hosts(), MessageKind.GIVE_UP, channel.id(), step, ControlMessage.NO_PAYLOAD);
-    channel.over(Side.DST, step, failure);
+    channel.ends().tellProcesses(Side.DST, step, failure);
   }
 
   /** A step ended without some destination host; why. */

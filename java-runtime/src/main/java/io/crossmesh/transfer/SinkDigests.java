@@ -94,12 +94,14 @@ final class SinkDigests {
     public void done(HostMove move, long digest) {
       @Nullable Long expected = told.get(plan.root(move.index()));
       if (expected == null || expected != digest) {
-        channel.failStep(
-            step.step(),
-            channel
-                .text()
-                .unlike(step.step(), plan.plan(), move.index(), plan.originHost(move.index())),
-            true);
+        channel
+            .ends()
+            .fail(
+                step.step(),
+                channel
+                    .text()
+                    .unlike(step.step(), plan.plan(), move.index(), plan.originHost(move.index())),
+                true);
       } else if (--left == 0) {
         steps.whole(step);
       }

@@ -73,7 +73,7 @@ final class SinkSteps {
 
   /** Whether a step is over here. */
   boolean isPast(long step) {
-    return channel.dead(step) != null || (step <= handedThrough && !steps.containsKey(step));
+    return channel.ends().dead(step) != null || (step <= handedThrough && !steps.containsKey(step));
   }
 
   int live() {
@@ -89,17 +89,19 @@ final class SinkSteps {
   void recv(LocalParticipant receiver, long before, long step) {
     for (SinkStep earlier : new ArrayList<>(steps.subMap(before, false, step, false).values())) {
       if (!earlier.called().get(receiver.index())) {
-        channel.mismatch(
-            earlier.step(), step, "%s asked for step %d next".formatted(receiver.who(), step));
+        channel
+            .ends()
+            .mismatch(
+                earlier.step(), step, "%s asked for step %d next".formatted(receiver.who(), step));
       }
     }
     for (int source = 0; source < starts.size(); source++) {
       SinkStep known = steps.get(step);
       if (starts.last(source) > step && (known == null || !known.started().get(source))) {
-        channel.mismatch(step, starts.last(source), starts.skipped(source));
+        channel.ends().mismatch(step, starts.last(source), starts.skipped(source));
       }
     }
-    if (channel.dead(step) == null) {
+    if (channel.ends().dead(step) == null) {
       SinkStep known = know(step);
       known.called().set(receiver.index());
       handOver(known);
@@ -117,21 +119,23 @@ final class SinkSteps {
     }
     for (SinkStep earlier : new ArrayList<>(steps.headMap(step).values())) {
       if (!earlier.started().get(source) && !earlier.doneSent()) {
-        channel.mismatch(earlier.step(), step, starts.skipped(source));
+        channel.ends().mismatch(earlier.step(), step, starts.skipped(source));
       }
     }
     boolean known = steps.containsKey(step);
-    if (channel.dead(step) != null
+    if (channel.ends().dead(step) != null
         || channel.recovery().givenUp(step) != null
         || (!known && (step <= handedThrough || steps.size() >= KNOWN_MAX))) {
       return;
     }
     for (LocalParticipant receiver : receivers) {
       if (!receiver.closing() && receiver.lastCalled() > step && !asked(receiver, step)) {
-        channel.mismatch(
-            step,
-            receiver.lastCalled(),
-            "%s asked for step %d without it".formatted(receiver.who(), receiver.lastCalled()));
+        channel
+            .ends()
+            .mismatch(
+                step,
+                receiver.lastCalled(),
+                "%s asked for step %d without it".formatted(receiver.who(), receiver.lastCalled()));
         return;
       }
     }
@@ -149,7 +153,7 @@ final class SinkSteps {
   private boolean passedOver(SinkStep begun) {
     for (int source = 0; source < starts.size(); source++) {
       if (starts.last(source) > begun.step() && !begun.started().get(source)) {
-        channel.mismatch(begun.step(), starts.last(source), starts.skipped(source));
+        channel.ends().mismatch(begun.step(), starts.last(source), starts.skipped(source));
         return true;
       }
     }

@@ -59,11 +59,12 @@ final class SourceSteps {
   void send(LocalParticipant sender, long before, long step, int stagingSet) {
     for (SourceStep earlier : new ArrayList<>(steps.subMap(before, false, step, false).values())) {
       if (earlier.part(sender.index()) == null && !earlier.delivered()) {
-        channel.mismatch(
-            earlier.step(), step, "%s sent step %d next".formatted(sender.who(), step));
+        channel
+            .ends()
+            .mismatch(earlier.step(), step, "%s sent step %d next".formatted(sender.who(), step));
       }
     }
-    if (channel.dead(step) != null) {
+    if (channel.ends().dead(step) != null) {
       tellOver(step);
       sender.sent(step, stagingSet);
       return;
@@ -110,7 +111,7 @@ final class SourceSteps {
     boolean past = senders.stream().allMatch(s -> s.closing() || s.lastCalled() >= step);
     boolean known = steps.containsKey(step);
     if (destination < 0
-        || channel.dead(step) != null
+        || channel.ends().dead(step) != null
         || (!known && (past || channel.ending() || steps.size() >= KNOWN_MAX))) {
       return;
     }
@@ -164,7 +165,7 @@ final class SourceSteps {
       if (!step.started()) {
         steps.remove(step.step());
       } else if (senders.stream().anyMatch(sender -> step.part(sender.index()) == null)) {
-        channel.failStep(step.step(), why, true);
+        channel.ends().fail(step.step(), why, true);
       }
     }
   }
