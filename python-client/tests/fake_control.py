@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 
 import crossmesh as cm
-from crossmesh import _control as control
+from crossmesh import _events as events
 from crossmesh._mesh import Mesh
 from crossmesh._sharding import sharding_from_json
 
@@ -86,7 +86,7 @@ class FakeControl:
             (t["key"], t["shape"], t["dtype"]) for t in pair.src.request["tensors"]
         ] != [(t["key"], t["shape"], t["dtype"]) for t in pair.dst.request["tensors"]]:
             for claim in (pair.src, pair.dst):
-                self._tell(claim, control.ChannelFailed(claim.number, cm.PlanMismatch("tensors differ")))
+                self._tell(claim, events.ChannelFailed(claim.number, cm.PlanMismatch("tensors differ")))
             return
         for claim in (pair.src, pair.dst):
             self.pairs[claim.number] = pair
@@ -94,7 +94,7 @@ class FakeControl:
             if claim is pair.src:
                 claim.sets = tuple(self._allocate(claim.set_bytes) for _ in range(claim.request["depth"]))
         for claim in (pair.src, pair.dst):
-            opened = control.Opened(claim.number, 1, "0" * 64, claim.tiles, claim.set_bytes, claim.sets)
+            opened = events.Opened(claim.number, 1, "0" * 64, claim.tiles, claim.set_bytes, claim.sets)
             self._tell(claim, opened)
 
     def _tiles(self, claim):
@@ -108,7 +108,7 @@ class FakeControl:
             for box, devices in boxes.items():
                 part = cm.TensorSpec([hi - lo for lo, hi in box], tensor["dtype"])
                 nbytes = part.dtype.itemsize * math.prod(part.shape)
-                tiles.append(control.Tile(number, tuple(devices), box, offset, nbytes))
+                tiles.append(events.Tile(number, tuple(devices), box, offset, nbytes))
                 offset += -(-nbytes // 64) * 64
         return tuple(tiles), offset
 
@@ -132,7 +132,7 @@ class FakeControl:
         with self.lock:
             pair = self.pairs[channel]
             if step in pair.dead:
-                self._tell(pair.dst, control.StepFailed(pair.dst.number, step, cm.TransferCancelled(pair.dead[step])))
+                self._tell(pair.dst, events.StepFailed(pair.dst.number, step, cm.TransferCancelled(pair.dead[step])))
                 return
             pair.recvs.add(step)
             self._match(pair, step)
@@ -146,12 +146,12 @@ class FakeControl:
         for mine in pair.dst.tiles:
             theirs = next(t for t in pair.src.tiles if t.tensor == mine.tensor and t.box == mine.box)
             self.arena.root(base + mine.offset, mine.bytes)[:] = self.arena.root(staging + theirs.offset, mine.bytes)
-        self._tell(pair.src, control.Sent(pair.src.number, step, pair.src.sets.index(staging)))
-        self._tell(pair.src, control.Delivered(pair.src.number, step))
+        self._tell(pair.src, events.Sent(pair.src.number, step, pair.src.sets.index(staging)))
+        self._tell(pair.src, events.Delivered(pair.src.number, step))
         receipt = next(self.numbers)
         self.out[receipt] = (base, pair.dst.set_bytes)
         copy = len(self.out) > self.spares
-        self._tell(pair.dst, control.Received(pair.dst.number, step, receipt, base, copy))
+        self._tell(pair.dst, events.Received(pair.dst.number, step, receipt, base, copy))
 
     def release(self, session, channel, receipt):
         self._check("release", receipt)
@@ -169,21 +169,21 @@ class FakeControl:
             pair.recvs.discard(step)
             staged = pair.sends.pop(step, None)
             for claim in (pair.src, pair.dst):
-                self._tell(claim, control.StepFailed(claim.number, step, cm.TransferCancelled(reason)))
+                self._tell(claim, events.StepFailed(claim.number, step, cm.TransferCancelled(reason)))
             if staged is not None:
-                self._tell(pair.src, control.Sent(pair.src.number, step, staged))
+                self._tell(pair.src, events.Sent(pair.src.number, step, staged))
 
     def abort(self, session, channel, reason):
         self._check("abort", reason)
         with self.lock:
             pair = self.pairs.get(channel)
             for claim in (pair.src, pair.dst) if pair else (self.claims[channel],):
-                self._tell(claim, control.ChannelFailed(claim.number, cm.TransferCancelled(reason)))
+                self._tell(claim, events.ChannelFailed(claim.number, cm.TransferCancelled(reason)))
 
     def close_channel(self, session, channel):
         self._check("close_channel", channel)
         with self.lock:
-            self._tell(self.claims[channel], control.Closed(channel))
+            self._tell(self.claims[channel], events.Closed(channel))
 
     def close_session(self, session):
         self._check("close_session", session)

@@ -191,7 +191,7 @@ def test_a_wrong_token(cluster):
         cm.connect(env["CROSSMESH_AGENT"], token="wrong")
     with pytest.raises(cm.AuthError, match="token"):
         cm.connect(env["CROSSMESH_AGENT"], token="")
-    from crossmesh._control import Gateway
+    from crossmesh._gateway import Gateway
 
     gateway = Gateway(cluster._infos["a"]["gateway"]["port"], "wrong", "Agent 'a'")
     with pytest.raises((cm.AuthError, cm.AgentUnavailable)):

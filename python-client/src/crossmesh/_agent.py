@@ -12,9 +12,10 @@ from typing import Any, Self, TypeVar
 
 from ._arena import Arena
 from ._channel import ChannelEnd
-from ._control import Control, Gateway
+from ._control import Control
 from ._errors import AgentUnavailable, AuthError, CrossmeshError, LayoutError
 from ._foreign import agent_host_known
+from ._gateway import Gateway
 from ._jax_seen import is_abstract, jax_if_imported
 from ._receiver import Receiver
 from ._sender import Sender

@@ -12,8 +12,8 @@ from weakref import ref
 
 import numpy as np
 
-from ._control import Tile
 from ._errors import AgentUnavailable
+from ._events import Tile
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 

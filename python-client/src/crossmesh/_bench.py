@@ -19,8 +19,8 @@ import numpy as np
 
 from ._agent import Agent
 from ._cluster import LocalCluster
-from ._control import ChannelFailed, Delivered, Event, Opened, Received, Sent, StepFailed
 from ._errors import CrossmeshError, TransferTimeout
+from ._events import ChannelFailed, Delivered, Event, Opened, Received, Sent, StepFailed
 from ._jvm import child_env
 from ._mesh import Mesh
 from ._sharding import Sharding, json_tables

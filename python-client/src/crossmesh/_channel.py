@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from ._control import Delivered, Opened, Received, Sent, StepFailed
 from ._errors import CrossmeshError, StepMismatch, TransferCancelled
+from ._events import Delivered, Opened, Received, Sent, StepFailed
 from ._plan import Plan, plan_held
 from ._session import Session
 from ._spec import Leaf

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
-from ._control import Gateway
 from ._errors import AgentUnavailable, AuthError, LayoutError, TransferCorrupted
+from ._gateway import Gateway
 from ._jvm import Jvm, make_class_cache
 from ._receiver import Receiver
 from ._sender import Sender

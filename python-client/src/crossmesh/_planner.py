@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 
-from ._control import Gateway
+from ._gateway import Gateway
 from ._jvm import PLANNER_HEAP, Jvm, make_class_cache
 
 _lock = threading.Lock()

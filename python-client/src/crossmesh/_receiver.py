@@ -10,8 +10,8 @@ import numpy as np
 
 from ._arena import Bytes, aligned
 from ._channel import ChannelEnd
-from ._control import Opened, Received
 from ._errors import CrossmeshError, LayoutError
+from ._events import Opened, Received
 from ._spec import Leaf
 from ._transfer import Transfer
 

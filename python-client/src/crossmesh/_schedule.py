@@ -15,7 +15,7 @@ from ._planner import planner
 from ._run import Numbers, Transfers, number_or_list, run_document
 
 if TYPE_CHECKING:
-    from ._control import Gateway
+    from ._gateway import Gateway
 
 _T = TypeVar("_T")
 _OP = re.compile(r"([FBW])(\d+)\.(\d+)")

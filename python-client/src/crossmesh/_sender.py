@@ -11,8 +11,8 @@ import numpy as np
 
 from ._arena import Bytes, tile_view
 from ._channel import ChannelEnd, fresh
-from ._control import Delivered, Opened, Sent, Tile
 from ._errors import CrossmeshError, TransferCancelled
+from ._events import Delivered, Opened, Sent, Tile
 from ._source import check_source, read_tile
 from ._transfer import Transfer
 

@@ -13,18 +13,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from ._arena import Arena, Bytes
-from ._control import (
-    ChannelFailed,
-    Closed,
-    Control,
-    Delivered,
-    Event,
-    Opened,
-    Received,
-    Sent,
-    StepFailed,
-)
+from ._control import Control
 from ._errors import AgentUnavailable, CrossmeshError
+from ._events import ChannelFailed, Closed, Delivered, Event, Opened, Received, Sent, StepFailed
 from ._reader import WAIT_MILLIS, Reader
 from ._transfer import Transfer
 

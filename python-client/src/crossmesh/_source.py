@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._control import Tile
 from ._errors import LayoutError
+from ._events import Tile
 from ._jax_seen import is_jax_array
 from ._sharding import Box
 from ._spec import Leaf

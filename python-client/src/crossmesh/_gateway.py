@@ -1,0 +1,271 @@
+"""`Control` over Py4J and a ring in shared memory: typed calls, typed events, failures as exceptions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _ring
+from ._errors import AgentUnavailable, AuthError, error_of
+from ._events import Delivered, Event, Received, Sent, read_event
+
+CALL_SECONDS_MAX = 120.0
+
+
+@dataclass(slots=True)
+class _Hot:
+    """A session's ring, and the events that were asked for when it said so and are not due yet."""
+
+    ring: _ring.Ring
+    asked: deque[Event] = field(default_factory=deque)
+
+
+class Gateway:
+    """`Control` over Py4J, with planning, joining and status; what is called often goes by a ring in shared memory.
+
+    **Arguments:**
+
+    - `port`, `token`: from the JVM's private file.
+    - `label`: what messages call the JVM.
+    - `why_gone`: says how the JVM ended, if we know.
+    """
+
+    def __init__(
+        self, port: int, token: str, label: str, why_gone: Callable[[], str] = lambda: ". Start it again."
+    ) -> None:
+        from ._py4j import OnceGateway
+
+        self._label = label
+        self._why_gone = why_gone
+        self._gateway = OnceGateway(port, token, CALL_SECONDS_MAX)
+        self._methods: dict[str, Any] = {}
+        self._rings: dict[int, _Hot] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._gateway.close_connections()
+
+    def hello(self) -> dict[str, Any]:
+        """Who answers, and where its doors are."""
+        return dict(self._call("hello"))
+
+    def plan(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Plan, keep the plan and give its summary."""
+        return dict(self._call("plan", json.dumps(request)))
+
+    def plan_load(self, document: str) -> dict[str, Any]:
+        """Read and prove a plan document, keep it and give its summary."""
+        return dict(self._call("planLoad", document))
+
+    def plan_summary(self, plan: int) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planSummary", plan))
+
+    def plan_request(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planRequest", plan))
+
+    def plan_moves(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planMoves", plan))
+
+    def plan_tasks(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planTasks", plan))
+
+    def plan_json(self, plan: int) -> str:
+        """See `PlanHolder`."""
+        return str(self._call("planJson", plan))
+
+    def plan_report(self, plan: int, rows: int) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planReport", plan, rows))
+
+    def plan_compare(self, plan: int, extent: str) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planCompare", plan, extent))
+
+    def plan_timeline(self, plan: int) -> dict[str, Any]:
+        """See `PlanHolder`."""
+        return dict(self._call("planTimeline", plan))
+
+    def plan_release(self, plan: int) -> None:
+        """See `PlanHolder`."""
+        self._call("planRelease", plan)
+
+    def schedule(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a pipeline schedule, keep it and give its summary."""
+        return dict(self._call("schedule", json.dumps(request)))
+
+    def schedule_load(self, document: str) -> dict[str, Any]:
+        """Read and check a schedule document, keep it and give its summary."""
+        return dict(self._call("scheduleLoad", document))
+
+    def schedule_json(self, number: int) -> str:
+        """A kept schedule as a document."""
+        return json.dumps(self._call("scheduleJson", number))
+
+    def schedule_stage(self, number: int, stage: int) -> list[str]:
+        """The operations of one stage of a kept schedule."""
+        return [str(op) for op in self._call("scheduleStage", number, stage)]
+
+    def schedule_release(self, number: int) -> None:
+        """Forget a schedule."""
+        self._call("scheduleRelease", number)
+
+    def simulate(self, number: int, run: dict[str, Any]) -> dict[str, Any]:
+        """What a kept schedule takes, in numbers."""
+        return dict(self._call("simulate", number, json.dumps(run)))
+
+    def simulate_timeline(self, number: int, run: dict[str, Any]) -> dict[str, Any]:
+        """Every operation and transfer of such a run."""
+        return dict(self._call("simulateTimeline", number, json.dumps(run)))
+
+    def join(self, peers: Sequence[tuple[str, str]]) -> None:
+        """Tell the agent all agents of the cluster: `(name, host:port of the Flight door)`."""
+        self._call("join", json.dumps([{"name": name, "address": address} for name, address in peers]))
+
+    def open_session(self, pid: int, label: str) -> int:
+        """See `Control`."""
+        number = int(self._call("openSession", pid, label)["session"])
+        paths = None
+        with contextlib.suppress(AgentUnavailable):  # an agent without transport has no rings
+            paths = self._call("openRing", number)
+        if paths is not None:
+            self._rings[number] = _Hot(_ring.Ring(paths["ring"], paths["bell"], paths["agent_bell"]))
+        return number
+
+    def open_channel(self, session: int, request: dict[str, Any]) -> int:
+        """See `Control`."""
+        return int(self._call("openChannel", session, json.dumps(request))["channel"])
+
+    def send(self, session: int, channel: int, step: int, staging_set: int) -> None:
+        """See `Control`."""
+        if not self._put(session, _ring.SEND, channel, step, staging_set):
+            self._call("send", session, channel, step, staging_set)
+
+    def recv(self, session: int, channel: int, step: int) -> None:
+        """See `Control`."""
+        if not self._put(session, _ring.RECV, channel, step):
+            self._call("recv", session, channel, step)
+
+    def release(self, session: int, channel: int, receipt: int) -> bool:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            with contextlib.suppress(_ring.RingOver):
+                return hot.ring.try_put(_ring.RELEASE, channel, receipt)
+        self._call("release", session, channel, receipt)
+        return True
+
+    def cancel(self, session: int, channel: int, step: int, code: str, reason: str) -> None:
+        """See `Control`."""
+        self._call("cancel", session, channel, step, code, reason)
+
+    def abort(self, session: int, channel: int, reason: str) -> None:
+        """See `Control`."""
+        self._call("abort", session, channel, reason)
+
+    def close_channel(self, session: int, channel: int) -> None:
+        """See `Control`."""
+        self._call("closeChannel", session, channel)
+
+    def close_session(self, session: int) -> None:
+        """See `Control`."""
+        self._rings.pop(session, None)
+        self._call("closeSession", session)
+
+    def has_ring(self, session: int) -> bool:
+        """See `Control`."""
+        return session in self._rings
+
+    def await_events(self, session: int, wait_millis: int) -> None:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.wait(wait_millis)
+
+    def next_events(self, session: int, wait_millis: int) -> list[Event]:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is None:
+            return self._asked(session, wait_millis)
+        try:
+            records = hot.ring.take()
+        except _ring.RingOver:
+            return self._asked(session, 0)  # says how the session or the agent ended
+        events: list[Event] = []
+        for kind, channel, step, first, second, third in records:
+            match kind:
+                case _ring.SENT:
+                    events.append(Sent(channel, step, first))
+                case _ring.DELIVERED:
+                    events.append(Delivered(channel, step))
+                case _ring.RECEIVED:
+                    events.append(Received(channel, step, first, second, third != 0))
+                case _:
+                    if not hot.asked:
+                        hot.asked.extend(self._asked(session, 0))
+                    events.append(hot.asked.popleft())
+        return events
+
+    def nudge(self, session: int) -> bool:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.nudge()
+        return hot is not None
+
+    def want_sets(self, session: int, more: int) -> None:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.want_sets(more)
+
+    def _asked(self, session: int, wait_millis: int) -> list[Event]:
+        return [read_event(event) for event in self._call("nextEvents", session, wait_millis)["events"]]
+
+    def _put(self, session: int, kind: int, channel: int, number: int, staging_set: int = 0) -> bool:
+        hot = self._rings.get(session)
+        if hot is None:
+            return False
+        try:
+            hot.ring.put(kind, channel, number, staging_set)
+        except _ring.RingOver:
+            return False  # the call says how the session or the agent ended
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """What the agent is doing, in numbers."""
+        return dict(self._call("status"))
+
+    def _call(self, method: str, *arguments: str | int) -> Any:
+        from py4j.protocol import Py4JAuthenticationError, Py4JError
+
+        try:
+            call = self._methods.get(method)
+            if call is None:
+                call = self._methods[method] = self._gateway.method(method)
+            answer = call(*arguments)
+        except Py4JAuthenticationError as error:
+            raise AuthError(f"{self._label} refused our token: {error}. Use the token it was started with.") from None
+        except (Py4JError, OSError) as error:
+            if self._closed:
+                raise AgentUnavailable(f"The connection to {self._label} is closed. Connect again.") from None
+            raise AgentUnavailable(f"{self._label} does not answer{self._why_gone()} [{error}]") from error
+        envelope = json.loads(answer)
+        failure = envelope.get("error")
+        if failure is not None:
+            raise error_of(failure["code"], failure["message"])
+        return envelope["ok"]
