@@ -12,6 +12,9 @@ import crossmesh as cm
 from . import cells
 from .cells import Method
 
+LATE_COMPUTED = 1.1
+"""A step of stages that compute counts if none computed longer than this much over what it should take: over its best
+here, and in a cell over what the gauges found."""
 ROUNDS = 24
 """Halvings of the range in which a blocking transfer's time is looked for."""
 
@@ -39,32 +42,47 @@ class Gauges:
 
     - `hosts`: of the stages.
     - `tokens`: answers of all stages for each step in which only a token moved, by whether weight gradients are apart.
+    - `loaded`: the same for steps in which all moved while the stages computed; empty for stages that wait.
     - `ways`: seconds of transfers by themselves over the first boundary, forward and backward.
     - `steps`: seconds of gauge steps, by blocking method.
     """
 
     hosts: list[str]
     tokens: dict[bool, list[list[dict[str, Any]]]] = field(default_factory=lambda: {True: [], False: []})
+    loaded: dict[bool, list[list[dict[str, Any]]]] = field(default_factory=lambda: {True: [], False: []})
     ways: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
     steps: dict[str, list[float]] = field(default_factory=dict)
 
-    def times(self, split: bool) -> Times:
-        """What operations take when only a token moves, what the runner adds to each among it."""
+    def times(self, split: bool, *, loaded: bool = False) -> Times:
+        """What operations take, what the runner adds to each among it: when only a token moves, or when all does.
+
+        Each kind takes its median, and all of them together what the stage computed: a stage is held up now and then,
+        of which a median alone knows nothing.
+        """
+        steps = _undisturbed((self.loaded if loaded else self.tokens)[split])
+        ops = cells.MICROBATCHES * (3 if split else 2)
 
         def of(kind: str) -> list[float]:
-            ops = cells.MICROBATCHES * (3 if split else 2)
             return [
-                statistics.median(step[stage][kind] + step[stage]["runner"] / ops for step in self.tokens[split])
+                statistics.median(
+                    step[stage][kind] * _held_up(step[stage]) + step[stage]["runner"] / ops for step in steps
+                )
                 for stage in range(len(self.hosts))
             ]
 
         return Times(of("forward"), of("backward"), of("weight") if split else None)
 
-    def compute(self, split: bool) -> list[float]:
-        """Seconds that each stage computes in a step when only a token moves."""
-        return [
-            statistics.median(step[stage]["compute"] for step in self.tokens[split]) for stage in range(len(self.hosts))
-        ]
+    def compute(self, method: Method) -> list[float]:
+        """Seconds that each stage computes in a step like a method's, the same transfers going on or none."""
+        steps = _undisturbed(self._like(method)[method.schedule == "adaptive"])
+        return [statistics.median(step[stage]["compute"] for step in steps) for stage in range(len(self.hosts))]
+
+    def _like(self, method: Method) -> dict[bool, list[list[dict[str, Any]]]]:
+        return self.loaded if self._is_loaded(method) else self.tokens
+
+    def _is_loaded(self, method: Method) -> bool:
+        """Whether transfers go on while a method computes, on the same cores: those of stages that compute."""
+        return bool(self.loaded[True]) and not method.blocking and not method.token
 
     def pair(self, method: Method) -> tuple[float, float]:
         """Seconds of a transfer forward and backward, as a method makes it."""
@@ -72,17 +90,35 @@ class Gauges:
             return (0.0, 0.0)
         if method.blocking:
             return (blocking_transfer(self.steps[method.name]),) * 2
+        if self._is_loaded(method):
+            there, back = self.loaded[method.schedule == "adaptive"][-1][0]["transfers"][0]
+            return (there, back)
         return (statistics.median(self.ways[0]), statistics.median(self.ways[1]))
 
     def stated(self, method: Method) -> dict[str, Any]:
         """Times and network of a method, for `cm.simulate` and `adaptive`."""
         split = method.schedule == "adaptive"
         transfer = [self.pair(method)] * (len(self.hosts) - 1)
-        return {"transfer": transfer, "hosts": self.hosts, **asdict(self.times(split))}
+        times = self.times(split, loaded=self._is_loaded(method))
+        return {"transfer": transfer, "hosts": self.hosts, **asdict(times)}
 
     def predicted(self, method: Method, schedule: cm.Schedule) -> float:
         """Seconds that a step of a method takes by the simulator."""
         return cm.simulate(schedule, **self.stated(method), overlap=not method.blocking).makespan
+
+
+def _undisturbed(steps: Sequence[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """The steps in which no core did much else: of those that a cell measures none other count either."""
+    best = [min(answer["compute"] for answer in stage) for stage in zip(*steps, strict=True)]
+    limits = [LATE_COMPUTED * least for least in best]
+    kept = [step for step in steps if all(a["compute"] <= most for a, most in zip(step, limits, strict=True))]
+    return kept or list(steps)
+
+
+def _held_up(answer: dict[str, Any]) -> float:
+    """What a stage computed in a step over what it would have if each operation had taken its median."""
+    medians = answer["forward"] + answer["backward"] + (answer["weight"] or 0.0)
+    return float(answer["compute"] / (medians * cells.MICROBATCHES))
 
 
 def blocking_transfer(steps: Sequence[float]) -> float:

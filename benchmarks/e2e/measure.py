@@ -23,14 +23,12 @@ import crossmesh as cm
 
 from . import cells
 from .cells import Method
-from .gauges import Gauges
+from .gauges import LATE_COMPUTED, Gauges
 
 ANSWER_SECONDS_MAX = 120.0
 LATE = 1.02
-"""A step counts if no stage computed longer than this much over what was stated: else its core did something else."""
-LATE_COMPUTED = 1.1
-"""The same for stages that compute, over what they took when only a token moved."""
-FIRST_TOKEN_STEPS = 3
+"""A step of stages that wait counts if none took longer than this much over what was stated: else its core did more."""
+FIRST_STEPS = 3
 CORES = 2
 GAUGE_STEPS = 3
 """Steps of each blocking method's gauge in a turn."""
@@ -115,7 +113,7 @@ class Bench:
         self._about = {"model": model, "jax": jax, "hosts": self._names}
         self._meet()
         self._bytes = self._all({"do": "load"})[self._names[0]]["bytes"]
-        self._work = self._compute() if jax else cells.COMPUTE_SECONDS
+        self._work = cells.COMPUTE_SECONDS
 
     def cell(self, rho: float, methods: Sequence[Method], repeats: int, traces: Path | None = None) -> Cell:
         """Set the rate for a ratio and run the methods in turn; `traces` is a folder for a trace of each method.
@@ -144,6 +142,13 @@ class Bench:
         self._all({"do": "close"})
         return cell
 
+    def warm_up(self) -> None:
+        """Let agents and stages get going, which are slow at first; then see how long stages compute."""
+        if self._about["jax"]:
+            self._work = self._compute()
+        else:
+            self.cell(WARM_UP_RHO, cells.LONG, 1)
+
     def _meet(self) -> None:
         first, second = self._names[:2]
         address = self._network.address(first)
@@ -157,18 +162,22 @@ class Bench:
         self._latency = 3 * self._crossing
 
     def _compute(self) -> float:
-        """What a micro-batch computes on the slowest stage when only a token moves."""
+        """What a micro-batch computes on the slowest stage when only a token moves, after steps in which all moved."""
         view = topology(Shape(len(self._names), self._network.shape.rate), 1e8, self._latency).to_json()
         gauges = Gauges(self._names)
-        channel = self._open(cells.BOUND, "zb-h1", view)
-        for _ in range(FIRST_TOKEN_STEPS):
-            gauges.tokens[True].append(list(self._all({"do": "step", "channel": channel}).values()))
+        for method, steps in ((cells.OVERLAPPED, []), (cells.BOUND, gauges.tokens[True])):
+            channel = self._open(method, "zb-h1", view)
+            steps += [list(self._all({"do": "step", "channel": channel}).values()) for _ in range(FIRST_STEPS)]
         self._all({"do": "close"})
         return gauges.times(True).compute
 
     def _gauge_turn(self, gauges: Gauges, methods: Sequence[Method], view: str) -> Callable[[], None]:
         """Open what the gauges need; the result measures each of them once more. The first turn does not count."""
-        tokens = {split: self._open(cells.BOUND, "zb-h1" if split else "1f1b", view) for split in (True, False)}
+        named = {True: "zb-h1", False: "1f1b"}
+        tokens = {split: self._open(cells.BOUND, name, view) for split, name in named.items()}
+        loaded = {
+            split: self._open(cells.OVERLAPPED, name, view) for split, name in named.items() if self._about["jax"]
+        }
         first, second = self._names[:2]
         probes = [(f"probe/{next(self._numbers)}", ends) for ends in ((first, second), (second, first))]
         steps = {m.name: self._open(m, m.schedule, view, gauge=True) for m in methods if m.blocking}
@@ -180,6 +189,9 @@ class Bench:
             for split, channel in tokens.items():
                 answers = list(self._all({"do": "step", "channel": channel}).values())
                 gauges.tokens[split] += [answers] if warm else []
+            for split, channel in loaded.items():
+                answers = list(self._all({"do": "step", "channel": channel, "times": True}).values())
+                gauges.loaded[split] += [answers] if warm else []
             for way, (channel, (source, target)) in zip(gauges.ways, probes, strict=True):
                 took = self._probe(channel, source, target, view)
                 way += took if warm else []
@@ -232,7 +244,7 @@ class Bench:
                 answers = list(self._all({"do": "step", "channel": one.channel}).values())
                 if number < 0:
                     continue
-                usual = gauges.compute(one.method.schedule == "adaptive") if cell.jax else self._stated_compute()
+                usual = gauges.compute(one.method) if cell.jax else self._stated_compute()
                 on_time = all(a["compute"] <= late * most for a, most in zip(answers, usual, strict=True))
                 (run.makespans if on_time else run.dropped).append(answers[0]["makespan"])
                 run.peak = max(run.peak, *(answer["peak"] for answer in answers))
@@ -252,7 +264,7 @@ class Bench:
         return [cells.COMPUTE_SECONDS * cells.MICROBATCHES] * len(self._names)
 
     def _all(self, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        self._hosts.ask(self._names, {"gauge": False} | self._about | request)
+        self._hosts.ask(self._names, {"gauge": False, "times": False} | self._about | request)
         return self._hosts.answers(self._names, ANSWER_SECONDS_MAX)
 
 
@@ -287,9 +299,8 @@ def measure(
         Hosts(network, "256MiB", JAX_ENVIRONMENT, program="e2e.stage", cores=CORES) as hosts,
     ):
         bench = Bench(network, hosts, model, say, jax=jax)
-        if not jax:
-            say("warming up")
-            bench.cell(WARM_UP_RHO, cells.LONG, 1)
+        say("warming up")
+        bench.warm_up()
         for rho in rhos:
             into.append(bench.cell(rho, methods, repeats, traces))
             say(json.dumps({run.method: [round(run.median, 3), round(run.predicted, 3)] for run in into[-1].runs}))

@@ -181,9 +181,11 @@ class StageProcess:
 
                 self._batch = computed.batch(self._pipeline(request), cells.MICROBATCHES)
             batch = self._batch
-        stats = self._trainers[request["channel"]].step(batch)
+        trainer = self._trainers[request["channel"]]
+        stats = trainer.step(batch)
         mine = stats.stages[stats.stage]
         return {
+            "transfers": trainer.times().transfer if request["times"] else [],
             "makespan": stats.makespan,
             "compute": mine.compute,
             "exposed": mine.exposed,

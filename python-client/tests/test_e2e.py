@@ -184,10 +184,18 @@ def test_a_blocking_transfer_is_what_explains_the_steps_of_its_gauge(seconds):
     assert gauges.blocking_transfer([took, 1.0, took, 0.0, took]) == pytest.approx(seconds, rel=1e-3)
 
 
+def step(forward, backward, weight=None, held_up=1.0, runner=0.0):
+    """What both stages answer of a step whose operations take these seconds, longer by a factor now and then."""
+    compute = cells.MICROBATCHES * (forward + backward + (weight or 0.0)) * held_up
+    transfers = [(0.005, 0.006)]
+    answer = {"forward": forward, "backward": backward, "weight": weight, "runner": runner}
+    return [answer | {"compute": compute, "transfers": transfers}] * 2
+
+
 def test_predictions_are_made_of_what_a_cells_turns_have_measured():
     seen = gauges.Gauges(["a", "b"])
     ops = 2 * cells.MICROBATCHES
-    seen.tokens[False] = [[{"forward": 0.01, "backward": 0.02, "runner": ops * 0.0001}] * 2] * 3
+    seen.tokens[False] = [step(0.01, 0.02, runner=ops * 0.0001)] * 3
     seen.ways[0].extend([0.002, 0.003, 0.9])
     seen.ways[1].extend([0.004])
     assert seen.stated(cells.OVERLAPPED) == {
@@ -199,3 +207,32 @@ def test_predictions_are_made_of_what_a_cells_turns_have_measured():
     }
     schedule = cm.schedule("1f1b", stages=2, microbatches=cells.MICROBATCHES)
     assert seen.predicted(cells.OVERLAPPED, schedule) == cm.simulate(schedule, **seen.stated(cells.OVERLAPPED)).makespan
+
+
+def test_operations_take_together_what_a_stage_computes():
+    seen = gauges.Gauges(["a", "b"])
+    seen.tokens[True] = [step(0.01, 0.02, 0.01, held_up=1.05)]
+    assert seen.times(True).compute == pytest.approx(0.042)
+
+
+def test_steps_in_which_a_core_did_something_else_are_no_gauge():
+    seen = gauges.Gauges(["a", "b"])
+    seen.tokens[False] = [step(0.01, 0.02), step(0.0105, 0.021), step(0.02, 0.04), step(0.02, 0.04)]
+    assert seen.times(False).forward == pytest.approx([0.01025] * 2)
+    assert seen.compute(cells.ALPA) == pytest.approx([0.03075 * cells.MICROBATCHES] * 2)
+
+
+def test_where_stages_compute_methods_that_overlap_are_told_of_steps_with_transfers():
+    seen = gauges.Gauges(["a", "b"], loaded={True: [step(0.012, 0.01, 0.01)], False: [step(0.012, 0.02)]})
+    seen.tokens = {True: [step(0.01, 0.01, 0.01)], False: [step(0.01, 0.02)]}
+    seen.steps[cells.ALPA.name] = [0.1]
+    forwards = {method: seen.stated(method)["forward"] for method in (cells.ALPA, *cells.LONG)}
+    assert {method.name: forward[0] for method, forward in forwards.items()} == {
+        cells.ALPA.name: 0.01,
+        cells.OVERLAPPED.name: 0.012,
+        cells.EAGER.name: 0.012,
+        cells.ADAPTIVE.name: 0.012,
+        cells.BOUND.name: 0.01,
+    }
+    assert seen.pair(cells.EAGER) == (0.005, 0.006)
+    assert seen.compute(cells.EAGER) == pytest.approx([0.032 * cells.MICROBATCHES] * 2)
