@@ -10,6 +10,7 @@ import socket
 import statistics
 import subprocess
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -188,21 +189,26 @@ class _End:
         return event
 
 
-def _run(source: _End, target: _End, *, steps: int, depth: int) -> float:
-    """Seconds from the first send until the last step is delivered."""
+def _run(source: _End, target: _End, *, steps: int, depth: int, sets: int | None = None) -> float:
+    """Seconds from the first send until the last step is delivered.
+
+    `depth` steps are on the wire, from so many staging sets in turn; by default from as many.
+    """
     first, last = source.step + 1, source.step + steps
+    free = deque(range(sets or depth))
     with ThreadPoolExecutor(1) as beside:
         start = time.perf_counter()
         taking = beside.submit(_take, target, range(first, last + 1))
-        for number in range(min(depth, steps)):
-            source.send_next(number)
+        for _ in range(min(depth, steps)):
+            source.send_next(free.popleft())
         delivered = 0
         while delivered < steps:
             event = source.next()
             if isinstance(event, Delivered):
                 delivered += 1
             elif isinstance(event, Sent) and source.step < last:
-                source.send_next(event.set)
+                free.append(event.set)
+                source.send_next(free.popleft())
         seconds = time.perf_counter() - start
         taking.result()
     return seconds

@@ -3,6 +3,7 @@ package io.crossmesh.transfer;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Collection;
+import java.util.List;
 import java.util.function.BiConsumer;
 
 /**
@@ -10,12 +11,15 @@ import java.util.function.BiConsumer;
  * the engine's inbox as what others tell it, so no state machine is entered twice at a time.
  */
 final class Outbox {
+  private static final ControlSent NOTHING_LEFT = new ControlSent(MemorySegment.NULL);
+
   private final String self;
   private final long epoch;
   private final Transport transport;
   private final Peers peers;
   private final Passes.Book passes;
   private final BiConsumer<String, ControlMessage> inbox;
+  private final Answers answers = new Answers(this::answer);
   private final WireHeader header = new WireHeader();
   private final MemorySegment headerMemory = Arena.ofAuto().allocate(WireHeader.BYTES, 8);
 
@@ -58,6 +62,60 @@ final class Outbox {
     }
   }
 
+  /** Tells hosts that all of a step has landed here, by the end of the next turn. */
+  void done(List<String> hosts, long channel, long step) {
+    for (String host : hosts) {
+      if (host.equals(self)) {
+        send(host, MessageKind.DONE, channel, step);
+      } else {
+        answers.done(host, channel, step);
+      }
+    }
+  }
+
+  /** Tells hosts that a set is reserved for a step here, by the end of the next turn. */
+  void grant(List<String> hosts, long channel, long step) {
+    for (String host : hosts) {
+      if (host.equals(self)) {
+        send(host, MessageKind.GRANT, channel, step);
+      } else {
+        answers.granted(host, channel, step);
+      }
+    }
+  }
+
+  private void answer(Answers.Answer answer) {
+    Peer peer = peers.ofHost(answer.host());
+    if (peer == null || !peer.connected()) {
+      return;
+    }
+    boolean done = answer.hasDone();
+    long pass = passes.forHost(answer.channel(), peer.host());
+    if (pass == Passes.NONE) {
+      return;
+    }
+    header.reset(done ? MessageKind.DONE : MessageKind.GRANT, epoch);
+    header.pass = pass;
+    header.channel = answer.channel();
+    header.step = done ? answer.done() : answer.granted();
+    if (done && answer.hasGranted()) {
+      header.flags = WireHeader.FLAG_GRANTS;
+      header.chunk = (int) (answer.granted() - answer.done());
+    }
+    header.encode(headerMemory);
+    transport.send(peer.index(), headerMemory, MemorySegment.NULL, false, NOTHING_LEFT);
+  }
+
+  /** Ends a turn of the engine; how many answers there were to give. */
+  int turn() {
+    return answers.turn();
+  }
+
+  /** Sends what waits for the end of a turn. */
+  void flush() {
+    answers.flush();
+  }
+
   /** Sends a message to every connected peer, not to this host. */
   void broadcast(MessageKind kind, byte[] payload) {
     for (Peer peer : peers.connected()) {
@@ -66,6 +124,7 @@ final class Outbox {
   }
 
   private void send(Peer peer, MessageKind kind, long channel, long step, byte[] payload) {
+    answers.flush();
     long pass = pass(peer, kind, channel);
     if (pass == Passes.NONE && kind != MessageKind.HELLO) {
       // It would be refused. What is about no channel is said again when the peer has told its

@@ -189,13 +189,7 @@ final class SinkSteps {
       }
       step.grant(set, chunks.incoming(step, set), plan.landingChunks(), plan.forwards());
       granted.add(step);
-      node.outbox()
-          .send(
-              starts.sources(),
-              MessageKind.GRANT,
-              channel.id(),
-              step.step(),
-              ControlMessage.NO_PAYLOAD);
+      node.outbox().grant(starts.sources(), channel.id(), step.step());
       // With nothing to land, the grant may be the last thing that was missing.
       whole(step);
       recovery.granted(step);
@@ -235,13 +229,7 @@ final class SinkSteps {
       // A process may sleep until it has the step; the sources are told meanwhile.
       handOver(step);
       if (first) {
-        node.outbox()
-            .send(
-                starts.sources(),
-                MessageKind.DONE,
-                channel.id(),
-                step.step(),
-                ControlMessage.NO_PAYLOAD);
+        node.outbox().done(starts.sources(), channel.id(), step.step());
       }
     }
   }

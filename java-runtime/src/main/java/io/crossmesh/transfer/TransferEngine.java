@@ -143,7 +143,7 @@ public final class TransferEngine implements AutoCloseable {
     for (int turns = node.runnable().size(); turns > 0; turns--) {
       work += node.runnable().remove().pump();
     }
-    return work + drainInbox();
+    return work + drainInbox() + node.outbox().turn();
   }
 
   /** Sleeps until there may be something to do, at most {@code limitNanos}. */
@@ -294,6 +294,7 @@ public final class TransferEngine implements AutoCloseable {
     closed = true;
     drainCommands();
     leaveAll();
+    node.outbox().flush();
     transport.progress();
     transport.close();
     drainCommands();
@@ -311,6 +312,9 @@ public final class TransferEngine implements AutoCloseable {
         if (payloadBytes > ControlMessage.PAYLOAD_BYTES_MAX) {
           node.drop();
           return Transport.Landing.DISCARD;
+        }
+        if (header.grants()) {
+          peer.arrive(MessageKind.GRANT, header.channel, header.granted(), 0);
         }
         return peer.arrive(header.kind, header.channel, header.step, payloadBytes);
       }

@@ -14,12 +14,13 @@ import java.util.zip.CRC32C;
  *      0    4 magic        {@value #MAGIC_TEXT}
  *      4    2 version      {@value #VERSION}
  *      6    1 kind         {@link MessageKind#code()}
- *      7    1 flags        bit 0: the payload CRC is set; bit 1, of a chunk: its sender begins the step
+ *      7    1 flags        bit 0: the payload CRC is set; bit 1, of a chunk: its sender begins the step;
+ *                          bit 2, of a {@link MessageKind#DONE}: a set is reserved for a later step
  *      8    8 epoch        of the sender's agent
  *     16    8 channel      incarnation of the channel, 0 for messages about none
  *     24    8 step
  *     32    4 move         index in the plan
- *     36    4 chunk        index in the move
+ *     36    4 chunk        index in the move; with bit 2 of the flags, how much later that step is
  *     40    8 length       bytes of the payload
  *     48    8 pass         {@link Passes}: what the receiver wants to be shown by the sender
  *     56    4 payload CRC  CRC32C of the payload, 0 when not flagged
@@ -34,11 +35,12 @@ public final class WireHeader {
   public static final int BYTES = 64;
 
   /** Version of the layout and of what the kinds mean. */
-  public static final int VERSION = 2;
+  public static final int VERSION = 3;
 
   static final String MAGIC_TEXT = "XMSH";
   static final int FLAG_PAYLOAD_CRC = 1;
   static final int FLAG_BEGINS = 2;
+  static final int FLAG_GRANTS = 4;
   private static final int MAGIC = 'X' | 'M' << 8 | 'S' << 16 | 'H' << 24;
   private static final int CRC_OFFSET = 60;
   static final int EPOCH_OFFSET = 8;
@@ -76,6 +78,16 @@ public final class WireHeader {
   /** Whether the chunk says as well what a {@link MessageKind#START} says. */
   boolean begins() {
     return (flags & FLAG_BEGINS) != 0;
+  }
+
+  /** Whether the message says as well what a {@link MessageKind#GRANT} of a later step says. */
+  boolean grants() {
+    return (flags & FLAG_GRANTS) != 0;
+  }
+
+  /** The step that it grants. */
+  long granted() {
+    return step + chunk;
   }
 
   /** The checksum of the payload, or {@link Checksums#NONE}. */
@@ -128,12 +140,19 @@ public final class WireHeader {
     length = view.getLong(40);
     pass = view.getLong(48);
     payloadCrc = view.getInt(56);
-    int known = kind == MessageKind.CHUNK ? FLAG_PAYLOAD_CRC | FLAG_BEGINS : FLAG_PAYLOAD_CRC;
-    return (flags & ~known) == 0
+    return (flags & ~flagsOf(kind)) == 0
         && move >= 0
         && chunk >= 0
         && length >= 0
         && length == payloadBytes;
+  }
+
+  private static int flagsOf(MessageKind kind) {
+    return switch (kind) {
+      case CHUNK -> FLAG_PAYLOAD_CRC | FLAG_BEGINS;
+      case DONE -> FLAG_PAYLOAD_CRC | FLAG_GRANTS;
+      default -> FLAG_PAYLOAD_CRC;
+    };
   }
 
   private int headerCrc() {

@@ -50,12 +50,21 @@ class WireHeaderTest {
 
   @Test
   void onlyAChunkSaysThatItsSenderBeginsTheStep() {
+    onlySays(WireHeader.FLAG_BEGINS, MessageKind.CHUNK);
+  }
+
+  @Test
+  void onlyTheEndOfAStepSaysThatALaterOneIsGranted() {
+    onlySays(WireHeader.FLAG_GRANTS, MessageKind.DONE);
+  }
+
+  private void onlySays(int flag, MessageKind only) {
     for (MessageKind kind : MessageKind.values()) {
       WireHeader header = new WireHeader().reset(kind, 1);
-      header.flags = WireHeader.FLAG_BEGINS;
+      header.flags = flag;
       header.encode(memory);
       WireHeader read = new WireHeader();
-      assertThat(read.decode(memory, 0)).as("%s", kind).isEqualTo(kind == MessageKind.CHUNK);
+      assertThat(read.decode(memory, 0)).as("%s", kind).isEqualTo(kind == only);
     }
   }
 
