@@ -8,7 +8,7 @@
 #   make soak-transfers  100,000 transfers over four agents, and what all processes hold meanwhile; TRANSFERS=N
 #   make kills   300 agents killed or stopped in the middle of the paper's cases, or KILLS=N, MINUTES=N; LINKS=N links go down as well (needs root)
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
-#   make bench   the link beside ucx_perftest; start, memory, opening; planning and schedules (make bench-planner); copies of tiles (make bench-tiles)
+#   make bench   the link and a step's latency beside UCX's own; start, memory, opening; planning and schedules (make bench-planner); copies of tiles (make bench-tiles)
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
@@ -62,10 +62,12 @@ format: venv
 bench: venv bench-planner bench-tiles
 	$(BIN)/crossmesh bench link --transport tcp
 	$(BIN)/crossmesh bench link --transport shm
-	$(BIN)/crossmesh bench link --transport tcp --mib 1
-	$(BIN)/crossmesh bench link --transport shm --mib 1
+	$(BIN)/python benchmarks/link.py --transport tcp --mib 1
+	$(BIN)/python benchmarks/link.py --transport shm --mib 1
 	$(BIN)/crossmesh bench many
 	$(BIN)/crossmesh bench latency
+	$(BIN)/python benchmarks/latency.py --transport tcp
+	$(BIN)/python benchmarks/latency.py --transport shm
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/runner.py --jax
 	$(BIN)/python benchmarks/steady.py

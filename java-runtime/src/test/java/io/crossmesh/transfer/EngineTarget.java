@@ -104,6 +104,11 @@ final class EngineTarget {
       System.arraycopy(payload, 0, message, HEADER, payload.length);
       valid.add(message);
     }
+    WireHeader both = new WireHeader().reset(MessageKind.DONE, 0);
+    both.flags = WireHeader.FLAG_GRANTS;
+    both.step = 1;
+    both.chunk = 2;
+    valid.add(encode(both));
     return valid;
   }
 

@@ -23,7 +23,7 @@ public final class TransferTargets implements FuzzTargets {
         new FuzzTarget(
             "wire header",
             false,
-            List.of(header()),
+            List.of(header(), answer()),
             Set.of(),
             FuzzTarget.ALLOCATED_MAX,
             TransferTargets::readHeader,
@@ -40,6 +40,15 @@ public final class TransferTargets implements FuzzTargets {
     header.move = 3;
     header.chunk = 2;
     header.length = 4096;
+    return EngineTarget.encode(header);
+  }
+
+  private static byte[] answer() {
+    WireHeader header = new WireHeader().reset(MessageKind.DONE, EPOCH);
+    header.flags = WireHeader.FLAG_GRANTS;
+    header.channel = 3;
+    header.step = 41;
+    header.chunk = 4;
     return EngineTarget.encode(header);
   }
 
