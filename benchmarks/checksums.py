@@ -1,10 +1,10 @@
-"""What checksums of chunks cost a transfer: the same link with and without them, in turn.
+"""What checksums of chunks and digests of tiles cost a transfer: the same link without and with either, in turn.
 
     .venv/bin/python benchmarks/checksums.py              # tcp, shm, flight and flight-tls, with 64 MiB and 1 MiB
     .venv/bin/python benchmarks/checksums.py tcp --mib 64
 
-Both pairs of agents run all the time, and take turns moving; a ratio is that of two turns that follow each other, and
-the median of those ratios is printed. Both ends share the machine, so this is the most that checksums can cost.
+Two pairs of agents run all the time, and three channels take turns moving; a ratio is that of two turns of the same
+round, and the median of those ratios is printed. Both ends share the machine, so this is the most that they can cost.
 """
 
 from __future__ import annotations
@@ -21,41 +21,45 @@ MIB = 2**20
 DEPTH = 4
 ROUND_BYTES = 1 << 30
 WARM_UP_SECONDS = 8.0
+PLAIN, CHECKSUMS, DIGESTS = "neither", "checksums", "digests"
 
 
 def compare(transport: str, nbytes: int, rounds: int) -> None:
-    """Print rates without and with checksums, and what they cost."""
+    """Print rates with neither, with checksums and with digests, and what those cost."""
     steps = max(1, ROUND_BYTES // nbytes)
-    arena = 3 * DEPTH * nbytes + 64 * MIB
+    arena = 6 * DEPTH * nbytes + 64 * MIB
     way = wire(transport)
-    rates: dict[str, list[float]] = {"off": [], "on": []}
+    rates: dict[str, list[float]] = {PLAIN: [], CHECKSUMS: [], DIGESTS: []}
     with (
         way.cluster(["a", "b"], arena, ["--checksums", "off"]) as plain,
         way.cluster(["a", "b"], arena, ["--checksums", "on"]) as checked,
     ):
-        links = {name: ends(cluster, nbytes) for name, cluster in (("off", plain), ("on", checked))}
+        links = {
+            PLAIN: ends(plain, "plain", nbytes, verify=False),
+            CHECKSUMS: ends(checked, "checksums", nbytes, verify=False),
+            DIGESTS: ends(plain, "digests", nbytes, verify=True),
+        }
         for source, target in links.values():
             warm = time.monotonic() + WARM_UP_SECONDS
             while time.monotonic() < warm:
                 _bench._run(source, target, steps=max(8, 256 * MIB // nbytes), depth=DEPTH)
         for turn in range(rounds):
-            names = ["off", "on"] if turn % 2 else ["on", "off"]
-            for name in names:
+            for name in sorted(links, reverse=turn % 2 == 1):
                 seconds = _bench._run(*links[name], steps=steps, depth=DEPTH)
                 rates[name].append(nbytes * steps / seconds / 1e9)
-    costs = [without / having - 1 for without, having in zip(rates["off"], rates["on"], strict=True)]
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    print(
-        f"{transport}, {nbytes // MIB} MiB, {rounds} rounds: off {median['off']:.2f} GB/s, on {median['on']:.2f} GB/s; "
-        f"a transfer takes {100 * statistics.median(costs):.1f} % longer "
-        f"({100 * min(costs):.1f} to {100 * max(costs):.1f})",
-        flush=True,
-    )
+    print(f"{transport}, {nbytes // MIB} MiB, {rounds} rounds: {statistics.median(rates[PLAIN]):.2f} GB/s", flush=True)
+    for name in (CHECKSUMS, DIGESTS):
+        costs = [without / having - 1 for without, having in zip(rates[PLAIN], rates[name], strict=True)]
+        print(
+            f"  with {name} {statistics.median(rates[name]):.2f} GB/s; a transfer takes "
+            f"{100 * statistics.median(costs):.1f} % longer ({100 * min(costs):.1f} to {100 * max(costs):.1f})",
+            flush=True,
+        )
 
 
-def ends(cluster: LocalCluster, nbytes: int) -> tuple[_bench._End, _bench._End]:
+def ends(cluster: LocalCluster, name: str, nbytes: int, *, verify: bool) -> tuple[_bench._End, _bench._End]:
     """Both ends of an open channel."""
-    source, target, _ = _bench._open(cluster, f"checksums/{nbytes}", nbytes, DEPTH)
+    source, target, _ = _bench._open(cluster, f"{name}/{nbytes}", nbytes, DEPTH, verify=verify)
     return source, target
 
 

@@ -126,12 +126,14 @@ def link(
     return result
 
 
-def _open(cluster: LocalCluster, name: str, nbytes: int, depth: int) -> tuple[_End, _End, Opened]:
+def _open(
+    cluster: LocalCluster, name: str, nbytes: int, depth: int, *, verify: bool = False
+) -> tuple[_End, _End, Opened]:
     spec = TensorSpec((nbytes,), "uint8")
     here, there = (Sharding(Mesh((1,), hosts=[host]), "R") for host in ("a", "b"))
-    source = _End(cluster.agent("a"), name, spec, here, "src", depth)
+    source = _End(cluster.agent("a"), name, spec, here, "src", depth, verify=verify)
     source.control.want_sets(source.session, 1)
-    target = _End(cluster.agent("b"), name, spec, there, "dst", depth)
+    target = _End(cluster.agent("b"), name, spec, there, "dst", depth, verify=verify)
     opened = source.wait_open()
     target.wait_open()
     return source, target, opened
@@ -140,7 +142,17 @@ def _open(cluster: LocalCluster, name: str, nbytes: int, depth: int) -> tuple[_E
 class _End:
     """An end of a channel without trees, threads and arrays: only the calls and events of the agent."""
 
-    def __init__(self, agent: Agent, name: str, spec: TensorSpec, sharding: Sharding, side: str, depth: int) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        name: str,
+        spec: TensorSpec,
+        sharding: Sharding,
+        side: str,
+        depth: int,
+        *,
+        verify: bool = False,
+    ) -> None:
         leaves, _ = resolve(spec, sharding, side)
         meshes, layouts, where = json_tables([sharding])
         self.control = agent._control
@@ -162,6 +174,7 @@ class _End:
                 "strategy": None,
                 "order": None,
                 "topology": None,
+                "verify": verify,
             },
         )
 
