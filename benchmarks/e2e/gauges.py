@@ -72,39 +72,43 @@ class Gauges:
 
         return Times(of("forward"), of("backward"), of("weight") if split else None)
 
-    def compute(self, method: Method) -> list[float]:
+    def compute(self, method: Method, *, split: bool) -> list[float]:
         """Seconds that each stage computes in a step like a method's, the same transfers going on or none."""
-        steps = _undisturbed(self._like(method)[method.schedule == "adaptive"])
+        steps = _undisturbed((self.loaded if self._is_loaded(method) else self.tokens)[split])
         return [statistics.median(step[stage]["compute"] for step in steps) for stage in range(len(self.hosts))]
-
-    def _like(self, method: Method) -> dict[bool, list[list[dict[str, Any]]]]:
-        return self.loaded if self._is_loaded(method) else self.tokens
 
     def _is_loaded(self, method: Method) -> bool:
         """Whether transfers go on while a method computes, on the same cores: those of stages that compute."""
         return bool(self.loaded[True]) and not method.blocking and not method.token
 
-    def pair(self, method: Method) -> tuple[float, float]:
+    def pair(self, method: Method, *, split: bool) -> tuple[float, float]:
         """Seconds of a transfer forward and backward, as a method makes it."""
         if method.token:
             return (0.0, 0.0)
         if method.blocking:
             return (blocking_transfer(self.steps[method.name]),) * 2
         if self._is_loaded(method):
-            there, back = self.loaded[method.schedule == "adaptive"][-1][0]["transfers"][0]
+            there, back = self.loaded[split][-1][0]["transfers"][0]
             return (there, back)
         return (statistics.median(self.ways[0]), statistics.median(self.ways[1]))
 
-    def stated(self, method: Method) -> dict[str, Any]:
+    def stated(self, method: Method, *, split: bool) -> dict[str, Any]:
         """Times and network of a method, for `cm.simulate` and `adaptive`."""
-        split = method.schedule == "adaptive"
-        transfer = [self.pair(method)] * (len(self.hosts) - 1)
+        transfer = [self.pair(method, split=split)] * (len(self.hosts) - 1)
         times = self.times(split, loaded=self._is_loaded(method))
         return {"transfer": transfer, "hosts": self.hosts, **asdict(times)}
 
     def predicted(self, method: Method, schedule: cm.Schedule) -> float:
         """Seconds that a step of a method takes by the simulator."""
-        return cm.simulate(schedule, **self.stated(method), overlap=not method.blocking).makespan
+        stated = self.stated(method, split=schedule.split)
+        return cm.simulate(schedule, **stated, overlap=not method.blocking).makespan
+
+    def adaptive(self, method: Method, memory: int) -> cm.Schedule:
+        """What `adaptive` chooses, where stages compute of the backward cut or whole, as a trainer does."""
+        many = {"stages": len(self.hosts), "microbatches": cells.MICROBATCHES, "memory": memory}
+        ways = (True, False) if self.loaded[False] else (True,)
+        chosen = [cm.schedule("adaptive", **many, **self.stated(method, split=split)) for split in ways]
+        return min(chosen, key=lambda schedule: self.predicted(method, schedule))
 
 
 def _undisturbed(steps: Sequence[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:

@@ -135,7 +135,7 @@ class Bench:
         self._turns(cell, running, gauges, turn, repeats)
         for one in running:
             one.run.predicted = gauges.predicted(one.method, one.schedule)
-            one.run.transfer = statistics.mean(gauges.pair(one.method))
+            one.run.transfer = statistics.mean(gauges.pair(one.method, split=one.schedule.split))
         cell.runs = [one.run for one in running]
         if traces is not None:
             self._trace(running, traces)
@@ -215,7 +215,7 @@ class Bench:
         """Open a method's trainers; `adaptive` is chosen from what was measured so far."""
         many = {"stages": len(self._names), "microbatches": cells.MICROBATCHES}
         if method.schedule == "adaptive":
-            schedule = cm.schedule("adaptive", **many, **gauges.stated(method), memory=cells.memory(len(self._names)))
+            schedule = gauges.adaptive(method, cells.memory(len(self._names)))
             channel = self._open(method, schedule.to_json(), view)
         else:
             schedule = cm.schedule(method.schedule, **many)
@@ -244,7 +244,7 @@ class Bench:
                 answers = list(self._all({"do": "step", "channel": one.channel}).values())
                 if number < 0:
                     continue
-                usual = gauges.compute(one.method) if cell.jax else self._stated_compute()
+                usual = gauges.compute(one.method, split=one.schedule.split) if cell.jax else self._stated_compute()
                 on_time = all(a["compute"] <= late * most for a, most in zip(answers, usual, strict=True))
                 (run.makespans if on_time else run.dropped).append(answers[0]["makespan"])
                 run.peak = max(run.peak, *(answer["peak"] for answer in answers))

@@ -198,7 +198,7 @@ def test_predictions_are_made_of_what_a_cells_turns_have_measured():
     seen.tokens[False] = [step(0.01, 0.02, runner=ops * 0.0001)] * 3
     seen.ways[0].extend([0.002, 0.003, 0.9])
     seen.ways[1].extend([0.004])
-    assert seen.stated(cells.OVERLAPPED) == {
+    assert seen.stated(cells.OVERLAPPED, split=False) == {
         "transfer": [(0.003, 0.004)],
         "hosts": ["a", "b"],
         "forward": pytest.approx([0.0101] * 2),
@@ -206,7 +206,10 @@ def test_predictions_are_made_of_what_a_cells_turns_have_measured():
         "weight": None,
     }
     schedule = cm.schedule("1f1b", stages=2, microbatches=cells.MICROBATCHES)
-    assert seen.predicted(cells.OVERLAPPED, schedule) == cm.simulate(schedule, **seen.stated(cells.OVERLAPPED)).makespan
+    assert (
+        seen.predicted(cells.OVERLAPPED, schedule)
+        == cm.simulate(schedule, **seen.stated(cells.OVERLAPPED, split=False)).makespan
+    )
 
 
 def test_operations_take_together_what_a_stage_computes():
@@ -219,20 +222,28 @@ def test_steps_in_which_a_core_did_something_else_are_no_gauge():
     seen = gauges.Gauges(["a", "b"])
     seen.tokens[False] = [step(0.01, 0.02), step(0.0105, 0.021), step(0.02, 0.04), step(0.02, 0.04)]
     assert seen.times(False).forward == pytest.approx([0.01025] * 2)
-    assert seen.compute(cells.ALPA) == pytest.approx([0.03075 * cells.MICROBATCHES] * 2)
+    assert seen.compute(cells.ALPA, split=False) == pytest.approx([0.03075 * cells.MICROBATCHES] * 2)
 
 
 def test_where_stages_compute_methods_that_overlap_are_told_of_steps_with_transfers():
     seen = gauges.Gauges(["a", "b"], loaded={True: [step(0.012, 0.01, 0.01)], False: [step(0.012, 0.02)]})
     seen.tokens = {True: [step(0.01, 0.01, 0.01)], False: [step(0.01, 0.02)]}
     seen.steps[cells.ALPA.name] = [0.1]
-    forwards = {method: seen.stated(method)["forward"] for method in (cells.ALPA, *cells.LONG)}
-    assert {method.name: forward[0] for method, forward in forwards.items()} == {
-        cells.ALPA.name: 0.01,
-        cells.OVERLAPPED.name: 0.012,
-        cells.EAGER.name: 0.012,
-        cells.ADAPTIVE.name: 0.012,
-        cells.BOUND.name: 0.01,
-    }
-    assert seen.pair(cells.EAGER) == (0.005, 0.006)
-    assert seen.compute(cells.EAGER) == pytest.approx([0.032 * cells.MICROBATCHES] * 2)
+    for split in (False, True):
+        forwards = {m.name: seen.stated(m, split=split)["forward"][0] for m in (cells.ALPA, *cells.LONG)}
+        assert forwards == {
+            cells.ALPA.name: 0.01,
+            cells.OVERLAPPED.name: 0.012,
+            cells.EAGER.name: 0.012,
+            cells.ADAPTIVE.name: 0.012,
+            cells.BOUND.name: 0.01,
+        }
+        assert seen.pair(cells.EAGER, split=split) == (0.005, 0.006)
+    assert seen.compute(cells.EAGER, split=False) == pytest.approx([0.032 * cells.MICROBATCHES] * 2)
+
+
+@pytest.mark.parametrize(("pieces", "split"), [(0.01, True), (0.013, False)])
+def test_adaptive_is_of_the_backward_that_is_faster(pieces, split):
+    seen = gauges.Gauges(["a", "b"])
+    seen.tokens = seen.loaded = {True: [step(0.01, pieces, pieces)], False: [step(0.01, 0.02)]}
+    assert {seen.adaptive(method, 5).split for method in (cells.BOUND, cells.ADAPTIVE)} == {split}

@@ -121,6 +121,17 @@ def test_adaptive_measures_then_chooses_the_same_on_all_and_keeps_to_the_memory(
     assert times.simulate(schedule).makespan <= times.simulate(other).makespan
 
 
+def test_adaptive_takes_the_whole_backward_where_cutting_costs_more_than_it_wins():
+    from crossmesh._pipeline.running import Times, fastest
+
+    def times(backward, weight):
+        return Times([0.01] * 2, [backward] * 2, weight and [weight] * 2, [(0.001, 0.001)])
+
+    whole = times(0.02, None)
+    for found, split in (((times(0.01, 0.01), whole), True), ((times(0.013, 0.013), whole), False)):
+        assert fastest(found, 2, 8, 1, None).split == split
+
+
 def test_adaptive_with_virtual_stages(cluster):
     def work(trainer):
         return [trainer.step().schedule for _ in range(5)], trainer.schedule.virtual, trainer.times().transfer

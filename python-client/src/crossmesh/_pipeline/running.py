@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from .stats import Channel, Needs, ProcessTimes, channels_into, ends_of
 
 Seconds = npt.NDArray[np.float64]
 Memory = float | Sequence[float] | None
+MEASURED_STEPS = 3
+"""Steps that `adaptive` measures of each way to compute, after a first one."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,52 @@ class Times:
     def _stated(self) -> dict[str, Any]:
         transfer = self.transfer or 0.0
         return {"forward": self.forward, "backward": self.backward, "weight": self.weight, "transfer": transfer}
+
+
+class Choosing:
+    """How `adaptive` comes to its schedule.
+
+    Some steps of `first_schedule` are measured. A backward that is cut may compute more than a whole one, whose steps
+    are measured then. What is chosen is the faster one in the simulator, each with the times of its own backward.
+
+    **Arguments:**
+
+    - `pipeline`, `microbatches`, `memory`: of the trainer.
+    - `whole`: whether to measure the whole backward too.
+    """
+
+    def __init__(self, pipeline: Pipeline, microbatches: int, memory: Memory, *, whole: bool) -> None:
+        self._pipeline, self._microbatches, self._memory = pipeline, microbatches, memory
+        self._whole = whole
+        self._found: list[Times] = []
+        self._steps = 0
+        self.over = False
+
+    def after_step(self, times: Callable[[], Times]) -> Schedule | None:
+        """The schedule that the following steps run, if it is another one; the last such is the one chosen.
+
+        **Arguments:**
+
+        - `times`: of the steps that ran the schedule of the last one.
+        """
+        self._steps += 1
+        if self._steps <= MEASURED_STEPS:
+            return None
+        self._steps = 0
+        self._found.append(times())
+        if self._whole:
+            self._whole = False
+            return _named(self._pipeline, "1f1b", self._microbatches, self._memory)
+        self.over = True
+        return fastest(
+            self._found, len(self._pipeline.processes), self._microbatches, self._pipeline.virtual, self._memory
+        )
+
+
+def fastest(found: Sequence[Times], processes: int, microbatches: int, virtual: int, memory: Memory) -> Schedule:
+    """What `adaptive` chooses for some of these times, of which the simulator says that it takes the shortest."""
+    chosen = [(times, times.choose(processes, microbatches, virtual, memory)) for times in found]
+    return min(chosen, key=lambda one: one[0].simulate(one[1]).makespan)[1]
 
 
 def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Times:

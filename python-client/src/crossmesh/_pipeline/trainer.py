@@ -24,15 +24,14 @@ from .graph import Pipeline
 from .hello import compare
 from .links import DEPTH_MAX, Boundaries, Links, Wait
 from .runner import Record
-from .running import Memory, Running, Times, first_schedule, measured
+from .running import Choosing, Memory, Running, Times, first_schedule, measured
+from .stage import Stage
 from .stats import ProcessTimes, RowLayout, StepStats, stage_stats
 
 START_SECONDS = 600.0
 TRANSFER_SECONDS = 300.0
 STEPS_KEPT = 16
 """Steps whose times a trainer remembers, for the trace and for what it measures."""
-MEASURED_STEPS = 3
-"""Steps that `adaptive` measures, after a first one."""
 RESUMABLE_STEPS = 64
 
 
@@ -47,8 +46,8 @@ class Trainer:
     - `pipeline`: the stages.
     - `stage`: the name of a stage of this process.
     - `agent`: the connection to the agent of this host; by default `cm.connect()`, closed with the trainer.
-    - `schedule`: the name of a schedule of `cm.schedule`, or a `cm.Schedule`. `"adaptive"` measures the first steps
-        and then chooses.
+    - `schedule`: the name of a schedule of `cm.schedule`, or a `cm.Schedule`. `"adaptive"` measures the first steps,
+        with the backward cut and whole, and then chooses.
     - `microbatches`: how many a step has.
     - `optimizer`: an optax optimizer; each stage has its own state. What looks at more than one parameter at a time
         (as `optax.clip_by_global_norm`) would see its stage alone: use `clip_norm`.
@@ -107,7 +106,12 @@ class Trainer:
         self.process = pipeline.process_of(pipeline.index(stage))
         self._microbatches, self._clip_norm, self._memory, self._name = microbatches, clip_norm, memory, name
         self._running = Running.of(pipeline, first_schedule(pipeline, schedule, microbatches, memory))
-        self._adapting = schedule == "adaptive"
+        self._choosing: Choosing | None = None
+        self._may_cut = backward == "cut"
+        cut = self._may_cut and self._running.schedule.split
+        if schedule == "adaptive":
+            whole = cut and any(isinstance(stage, Stage) for stage in pipeline.stages)
+            self._choosing = Choosing(pipeline, microbatches, memory, whole=whole)
         self._rows = RowLayout(pipeline, microbatches)
         self._told: deque[tuple[int, list[ProcessTimes]]] = deque(maxlen=STEPS_KEPT)
         self._step = 0
@@ -121,7 +125,7 @@ class Trainer:
             self._check_host()
             statements = pipeline.statements | {
                 "the schedule": self._running.schedule.digest,
-                "seed, clip_norm, memory": f"{seed} {clip_norm} {memory} {self._adapting}",
+                "seed, clip_norm, memory": f"{seed} {clip_norm} {memory} {schedule == 'adaptive'}",
             }
             self._clock = compare(self._agent, name, pipeline.processes, self.process, statements, start_timeout)
             self._gather = self._joined("steps", self._rows.width)
@@ -131,13 +135,16 @@ class Trainer:
                 pipeline.processes[self.process].parts,
                 optimizer=optimizer,
                 seed=seed,
-                split=backward == "cut" and self._running.schedule.split,
+                split=cut,
                 agent=self._agent,
                 name=name,
                 depth=min(microbatches, DEPTH_MAX) if depth is None else depth,
                 timeout=timeout,
                 planning={"strategy": strategy, "order": order, "topology": topology},
             )
+            if self._choosing is not None and cut:
+                for split in (False, True):  # so that no step has to compile
+                    self._core.use_split(split=split)
             self._exchange(self._gather, None, 0.0, 0.0)  # all have compiled, or this hears who cannot
             self._core.open(self._fate.wait, start_timeout)
             if boundaries is not None:
@@ -355,14 +362,14 @@ class Trainer:
 
     def _adapt(self, gather: Gather) -> None:
         """After the measured steps: every process chooses from the times that all have told, and all compare."""
-        if not self._adapting or len(self._told) <= MEASURED_STEPS:
+        following = None if self._choosing is None else self._choosing.after_step(self.times)
+        if self._choosing is None or following is None:
             return
-        self._adapting = False
-        processes, virtual = len(self.pipeline.processes), self.pipeline.virtual
-        chosen = self.times().choose(processes, self._microbatches, virtual, self._memory)
-        self._running = Running.of(self.pipeline, chosen)
+        if self._choosing.over:
+            self._choosing = None
+        self._running = Running.of(self.pipeline, following)
         self._compare([self._rows.header(row) for row in self._exchange(gather, None, 0.0, 0.0)])
-        self._alive().use_split(split=chosen.split)
+        self._alive().use_split(split=self._may_cut and following.split)
 
     def _ended(self, error: BaseException) -> BaseException:
         """The cause of an error, which ends this process's part and, with the reason, that of all others."""
