@@ -30,6 +30,8 @@ import java.util.concurrent.TimeUnit;
  * One of two engines that send a step back and forth, each on one thread that never sleeps: what a
  * step costs between agents without clients and without waking anybody. Started by latency.py.
  *
+ * <p>Steps are asked for ahead, as pipelines do.
+ *
  * <p>Arguments: name (a or b), path of the arena, bytes of a step, rounds that count. It writes its
  * epoch and address in one line, reads the other's, and writes "ready" once both channels are open;
  * a begins when it reads "go". In the end a writes the percentiles of half a round in microseconds.
@@ -87,10 +89,12 @@ public final class Ping {
 
   private String rounds(int rounds) {
     long[] halves = new long[rounds];
-    for (int round = 0; round < WARM_UP_ROUNDS + rounds; round++) {
-      in.handle.recv(round);
+    int all = WARM_UP_ROUNDS + rounds;
+    in.ask(0, all);
+    for (int round = 0; round < all; round++) {
       long start = System.nanoTime();
       out.send(round);
+      in.ask(round + 1, all);
       in.take(round);
       if (round >= WARM_UP_ROUNDS) {
         halves[round - WARM_UP_ROUNDS] = (System.nanoTime() - start) / 2;
@@ -101,15 +105,15 @@ public final class Ping {
   }
 
   private void echo(int rounds) {
-    in.handle.recv(0);
-    for (int round = 0; round < WARM_UP_ROUNDS + rounds; round++) {
+    int all = WARM_UP_ROUNDS + rounds;
+    in.ask(0, all);
+    in.ask(1, all);
+    for (int round = 0; round < all; round++) {
       in.take(round);
-      if (round + 1 < WARM_UP_ROUNDS + rounds) {
-        in.handle.recv(round + 1);
-      }
       out.send(round);
+      in.ask(round + 2, all);
     }
-    until(() -> out.delivered == WARM_UP_ROUNDS + rounds);
+    until(() -> out.delivered == all);
   }
 
   private interface Condition {
@@ -159,6 +163,12 @@ public final class Ping {
       until(() -> free > 0);
       free--;
       handle.send(step, (int) (step % DEPTH));
+    }
+
+    void ask(long step, long all) {
+      if (step < all) {
+        handle.recv(step);
+      }
     }
 
     void take(long step) {

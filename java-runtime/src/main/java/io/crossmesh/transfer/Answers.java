@@ -4,10 +4,11 @@ import java.util.ArrayDeque;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a destination host tells source hosts of its steps, kept until the end of the engine's next
- * turn: that all of a step has landed, and that a set is reserved for one. Nobody is kept waiting
- * by that: an idle turn takes a microsecond. Meanwhile those whom the turn has woken run, what they
- * send at once goes first, and the end of a step and the credit for a later one become one message.
+ * What a destination host tells source hosts of its steps: that a set is reserved for one, and that
+ * all of one has landed. The end of a step is kept until the next credit for the same host and
+ * channel, with which it shares a message, or until clients' commands were taken once more, so that
+ * what a client sends at once goes first: before anything else comes of the transport, which could
+ * take long.
  *
  * <p>Answers to a host keep their order, but for the two that share a message; so a step's credit
  * is never behind its end.
@@ -18,7 +19,7 @@ final class Answers {
     void answer(Answer answer);
   }
 
-  /** One message to come: the end of a step, a credit, or both. */
+  /** One message to come: the end of a step, the credit for one, or both. */
   static final class Answer {
     private String host = "";
     private long channel;
@@ -62,24 +63,18 @@ final class Answers {
   private final ArrayDeque<Answer> kept = new ArrayDeque<>();
   private final ArrayDeque<Answer> spare = new ArrayDeque<>();
 
-  /** How many of those that are kept were there at the end of the last turn. */
-  private int due;
-
   Answers(Post post) {
     this.post = post;
   }
 
   /** All of a step has landed. */
   void done(String host, long channel, long step) {
-    Answer last = last(host, channel);
-    if (last == null || last.hasDone || !together(step, last.granted)) {
-      last = add(host, channel);
-    }
-    last.done = step;
-    last.hasDone = true;
+    Answer answer = add(host, channel);
+    answer.done = step;
+    answer.hasDone = true;
   }
 
-  /** A set is reserved for a step. */
+  /** A set is reserved for a step; to be flushed when all hosts are told. */
   void granted(String host, long channel, long step) {
     Answer last = last(host, channel);
     if (last == null || last.hasGranted || !together(last.done, step)) {
@@ -113,25 +108,15 @@ final class Answers {
     return answer;
   }
 
-  /** Ends a turn: sends what was kept before it; how many answers there were. */
-  int turn() {
-    int had = kept.size();
-    send(due);
-    due = kept.size();
-    return had;
-  }
-
-  /** Sends all, as something else must not overtake them. */
-  void flush() {
-    send(kept.size());
-    due = 0;
-  }
-
-  private void send(int count) {
-    for (int i = 0; i < count; i++) {
+  /** Sends all that is kept; how many messages. */
+  int flush() {
+    int sent = 0;
+    while (!kept.isEmpty()) {
       Answer first = kept.remove();
       post.answer(first);
       spare.push(first);
+      sent++;
     }
+    return sent;
   }
 }

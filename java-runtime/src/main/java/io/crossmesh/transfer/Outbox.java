@@ -62,7 +62,7 @@ final class Outbox {
     }
   }
 
-  /** Tells hosts that all of a step has landed here, by the end of the next turn. */
+  /** Tells hosts that all of a step has landed here, at the next {@link #flush} at the latest. */
   void done(List<String> hosts, long channel, long step) {
     for (String host : hosts) {
       if (host.equals(self)) {
@@ -73,7 +73,7 @@ final class Outbox {
     }
   }
 
-  /** Tells hosts that a set is reserved for a step here, by the end of the next turn. */
+  /** Tells hosts that a set is reserved for a step here. */
   void grant(List<String> hosts, long channel, long step) {
     for (String host : hosts) {
       if (host.equals(self)) {
@@ -82,6 +82,7 @@ final class Outbox {
         answers.granted(host, channel, step);
       }
     }
+    answers.flush();
   }
 
   private void answer(Answers.Answer answer) {
@@ -106,14 +107,9 @@ final class Outbox {
     transport.send(peer.index(), headerMemory, MemorySegment.NULL, false, NOTHING_LEFT);
   }
 
-  /** Ends a turn of the engine; how many answers there were to give. */
-  int turn() {
-    return answers.turn();
-  }
-
-  /** Sends what waits for the end of a turn. */
-  void flush() {
-    answers.flush();
+  /** Sends what was kept; how many messages. */
+  int flush() {
+    return answers.flush();
   }
 
   /** Sends a message to every connected peer, not to this host. */

@@ -225,12 +225,11 @@ final class SinkSteps {
     // With nothing to land, that all sources have begun is all there is to wait for.
     boolean begun = plan.landingChunks() > 0 || starts.begun(step, channel.losses());
     if (!step.over() && step.landed() && begun && verified(step)) {
-      boolean first = step.tellDone();
-      // A process may sleep until it has the step; the sources are told meanwhile.
-      handOver(step);
-      if (first) {
+      if (step.tellDone()) {
         node.outbox().done(starts.sources(), channel.id(), step.step());
       }
+      // A process may sleep until it has the step; the sources are told meanwhile.
+      handOver(step);
     }
   }
 

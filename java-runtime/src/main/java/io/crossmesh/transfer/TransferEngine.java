@@ -136,14 +136,14 @@ public final class TransferEngine implements AutoCloseable {
 
   /** Does what there is to do, without waiting; 0 when there was nothing. */
   public int doWork() {
-    int work = takeMail() + drainCommands();
+    int work = takeMail() + drainCommands() + node.outbox().flush();
     work += transport.progress();
     work += drainInbox();
     work += node.timers().run(node.now());
     for (int turns = node.runnable().size(); turns > 0; turns--) {
       work += node.runnable().remove().pump();
     }
-    return work + drainInbox() + node.outbox().turn();
+    return work + drainInbox();
   }
 
   /** Sleeps until there may be something to do, at most {@code limitNanos}. */

@@ -20,24 +20,22 @@ class AnswersTest {
                       + (answer.hasGranted() ? " granted " + answer.granted() : "")));
 
   @Test
-  void keepsAnAnswerUntilTheEndOfTheNextTurn() {
+  void keepsTheEndOfAStepUntilItIsFlushed() {
     answers.done("a", CHANNEL, 1);
-    assertThat(answers.turn()).isEqualTo(1);
     assertThat(sent).isEmpty();
-    assertThat(answers.turn()).isEqualTo(1);
+    assertThat(answers.flush()).isEqualTo(1);
     assertThat(sent).containsExactly("a7 done 1");
-    assertThat(answers.turn()).isZero();
+    assertThat(answers.flush()).isZero();
   }
 
   @Test
-  void sendsTheEndOfAStepAndTheCreditForALaterOneTogetherWhicheverComesFirst() {
-    answers.granted("a", CHANNEL, 5);
+  void sendsTheCreditForALaterStepWithTheLastEndOfOne() {
     answers.done("a", CHANNEL, 1);
     answers.done("a", CHANNEL, 2);
     answers.granted("a", CHANNEL, 6);
+    answers.granted("a", CHANNEL, 7);
     answers.flush();
-    assertThat(sent).containsExactly("a7 done 1 granted 5", "a7 done 2 granted 6");
-    assertThat(answers.turn()).isZero();
+    assertThat(sent).containsExactly("a7 done 1", "a7 done 2 granted 6", "a7 granted 7");
   }
 
   @Test
