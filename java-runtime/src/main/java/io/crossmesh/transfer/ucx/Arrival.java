@@ -5,29 +5,68 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.openucx.jucx.ucp.UcpAmData;
 
-/**
- * A message as UCX presents it.
- *
- * @param message which active message
- * @param header of the engine
- * @param bytes of the payload
- * @param payload what has come with the header; empty for a rendezvous
- * @param handle by which a payload that waits at the sender is fetched or released; 0 if it does
- *     not
- */
-record Arrival(int message, MemorySegment header, long bytes, MemorySegment payload, long handle) {
-  /** Valid only while UCX's callback runs. */
-  static Arrival of(int message, MemorySegment framed, UcpAmData data) {
-    long bytes = data.getLength();
+/** A message as UCX presents it. One serves all callbacks; what outlives its callback is a copy. */
+final class Arrival {
+  private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
+  private final MemorySegment framed;
+  private final MemorySegment header;
+  private int message;
+  private long bytes;
+  private MemorySegment payload = MemorySegment.NULL;
+  private long handle;
+
+  /**
+   * @param framed memory of its own, of {@link Frame#BYTES}
+   */
+  Arrival(MemorySegment framed) {
+    this.framed = framed;
+    this.header = framed.asSlice(0, WireHeader.BYTES);
+  }
+
+  /** Takes what UCX calls back with; the payload is valid only while its callback runs. */
+  void take(int ofMessage, long headerAddress, UcpAmData data) {
+    MemorySegment.copy(ALL, headerAddress, framed, 0, Frame.BYTES);
+    message = ofMessage;
+    bytes = data.getLength();
     boolean here = bytes > 0 && data.isDataValid();
-    return new Arrival(
-        message,
-        framed.asSlice(0, WireHeader.BYTES),
-        bytes,
-        here
-            ? MemorySegment.ofAddress(data.getDataAddress()).reinterpret(bytes)
-            : MemorySegment.NULL,
-        here || bytes == 0 ? 0 : data.getDataHandle());
+    payload = here ? ALL.asSlice(data.getDataAddress(), bytes) : MemorySegment.NULL;
+    handle = here || bytes == 0 ? 0 : data.getDataHandle();
+  }
+
+  /** The number of the link that it came by. */
+  long link() {
+    return Frame.link(framed);
+  }
+
+  /** Its position on the link. */
+  long sequence() {
+    return Frame.sequence(framed);
+  }
+
+  /** Which active message. */
+  int message() {
+    return message;
+  }
+
+  /** Of the engine. */
+  MemorySegment header() {
+    return header;
+  }
+
+  /** Bytes of the payload. */
+  long bytes() {
+    return bytes;
+  }
+
+  /** What has come with the header; empty for a rendezvous. */
+  MemorySegment payload() {
+    return payload;
+  }
+
+  /** By which a payload that waits at the sender is fetched or released; 0 if it does not. */
+  long handle() {
+    return handle;
   }
 
   boolean rendezvous() {
@@ -36,9 +75,12 @@ record Arrival(int message, MemorySegment header, long bytes, MemorySegment payl
 
   /** The same in memory of its own, to be kept after the callback. */
   Arrival kept() {
-    MemorySegment ownHeader = MemorySegment.ofArray(new long[WireHeader.BYTES / 8]);
-    ownHeader.copyFrom(header);
-    MemorySegment ownPayload = MemorySegment.ofArray(payload.toArray(ValueLayout.JAVA_BYTE));
-    return new Arrival(message, ownHeader, bytes, ownPayload, handle);
+    Arrival copy = new Arrival(MemorySegment.ofArray(new long[Frame.BYTES / Long.BYTES]));
+    copy.framed.copyFrom(framed);
+    copy.message = message;
+    copy.bytes = bytes;
+    copy.payload = MemorySegment.ofArray(payload.toArray(ValueLayout.JAVA_BYTE));
+    copy.handle = handle;
+    return copy;
   }
 }

@@ -1,6 +1,7 @@
 package io.crossmesh.transfer.ucx;
 
 import io.crossmesh.transfer.WireHeader;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.security.SecureRandom;
@@ -160,11 +161,10 @@ final class Door {
 
   /** An answer on its way; UCX reads the header until it is there. */
   private final class Answer extends UcxCallback {
-    private final MemorySegment framed;
-    private boolean ended;
+    private final MemorySegment framed = Arena.ofAuto().allocate(Frame.BYTES, 8);
 
     Answer(long link, MemorySegment header) {
-      framed = ucx.headers.frame(header, link, 0);
+      Frame.write(framed, header, link, 0);
     }
 
     void post(UcpEndpoint endpoint) {
@@ -180,25 +180,17 @@ final class Door {
             ucx.hostMemory);
       } catch (RuntimeException e) {
         // The guest has gone again.
-        end();
       }
     }
 
     @Override
     public void onSuccess(UcpRequest request) {
-      end();
+      // it has been taken
     }
 
     @Override
     public void onError(int status, String message) {
-      end();
-    }
-
-    private void end() {
-      if (!ended) {
-        ended = true;
-        ucx.headers.give(framed);
-      }
+      // the guest has gone again
     }
   }
 }

@@ -5,9 +5,6 @@ import io.crossmesh.transfer.Transport.Handler;
 import io.crossmesh.transfer.Transport.SendDone;
 import java.lang.foreign.MemorySegment;
 import java.net.InetSocketAddress;
-import java.util.LinkedHashSet;
-import java.util.List;
-import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 import org.openucx.jucx.ucp.UcpConstants;
@@ -50,7 +47,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   private final UcpEndpoint endpoint;
 
   /** Sends that have not ended, in the order in which they were asked for. */
-  private final Set<SendOperation> inFlight = new LinkedHashSet<>();
+  private final Operations<SendOperation> inFlight = new Operations<>();
 
   /** Tells this link from any other of any process, until it is let in. */
   private final long id = ThreadLocalRandom.current().nextLong();
@@ -90,7 +87,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
                 .setSocketAddress(address));
     MemorySegment hello = Door.blank();
     Door.put(hello, 0, nonce);
-    operation(Receiver.HELLO, hello, ucx.empty, false, new Heard())
+    operation(Receiver.HELLO, nextSequence++, hello, ucx.empty, false, new Heard())
         .post(endpoint, RENDEZVOUS | UcpConstants.UCP_AM_SEND_FLAG_REPLY);
     door.expect(id, this);
   }
@@ -110,21 +107,14 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     label = door.secret().label(meeting);
     MemorySegment header = Door.blank();
     Door.put(header, 0, door.secret().ofCaller(meeting));
-    SendOperation send =
-        new SendOperation(
-            this, Receiver.PROOF, ucx.headers.frame(header, id, 0), ucx.empty, false, new Proof());
-    inFlight.add(send);
+    SendOperation send = operation(Receiver.PROOF, 0, header, ucx.empty, false, new Proof());
     ucx.deferred.later(
         () -> {
           // The link may have ended meanwhile, and its endpoint with it.
-          if (inFlight.contains(send) && state != State.GONE) {
+          if (!send.ended() && state != State.GONE) {
             send.post(endpoint, RENDEZVOUS);
           }
         });
-  }
-
-  UcxWorker worker() {
-    return ucx;
   }
 
   boolean open() {
@@ -132,7 +122,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   }
 
   void send(MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
-    SendOperation send = operation(Receiver.MESSAGE, header, payload, bulk, done);
+    SendOperation send = operation(Receiver.MESSAGE, nextSequence++, header, payload, bulk, done);
     if (connected) {
       post(send);
     }
@@ -144,9 +134,14 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   }
 
   private SendOperation operation(
-      int message, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
-    MemorySegment framed = ucx.headers.frame(header, id, nextSequence++);
-    SendOperation send = new SendOperation(this, message, framed, payload, bulk, done);
+      int message,
+      long sequence,
+      MemorySegment header,
+      MemorySegment payload,
+      boolean bulk,
+      SendDone done) {
+    SendOperation send = ucx.sends.take();
+    send.begin(this, message, header, id, sequence, payload, bulk, done);
     inFlight.add(send);
     return send;
   }
@@ -156,16 +151,13 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     return eager ? UcpConstants.UCP_AM_SEND_FLAG_EAGER : RENDEZVOUS;
   }
 
-  void ended(SendOperation send, MemorySegment header, @Nullable String failure) {
+  void ended(SendOperation send, @Nullable String failure) {
     inFlight.remove(send);
-    ucx.headers.give(header);
-    if (failure != null && state == State.OPEN) {
+    if (failure == null && send.message() == Receiver.MESSAGE) {
+      counters.sent(peer, send.bulk(), send.bytes());
+    } else if (failure != null && state == State.OPEN) {
       ucx.deferred.later(() -> lost(failure));
     }
-  }
-
-  void countSent(boolean bulk, long bytes) {
-    counters.sent(peer, bulk, bytes);
   }
 
   /** Called by UCX, inside progress. */
@@ -199,7 +191,8 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     state = State.LEAVING;
     deadlineNanos = System.nanoTime() + GOODBYE_NANOS;
     ucx.endings.add(this);
-    SendOperation goodbye = operation(Receiver.GOODBYE, ucx.empty, ucx.empty, false, new Heard());
+    SendOperation goodbye =
+        operation(Receiver.GOODBYE, nextSequence++, ucx.empty, ucx.empty, false, new Heard());
     if (connected) {
       post(goodbye);
     }
@@ -225,9 +218,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
 
   /** Ends what UCX does not end, though its endpoint is closed, or was never given. */
   private void abandonSends() {
-    for (SendOperation send : List.copyOf(inFlight)) {
-      send.abandon(closeReason);
-    }
+    inFlight.copy().forEach(send -> send.abandon(closeReason));
   }
 
   private void close(boolean flush, String reason) {
@@ -255,7 +246,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
       connected = true;
       if (state != State.GONE) {
         // The hello may not have ended yet, though it was answered.
-        List.copyOf(inFlight).stream().filter(SendOperation::waits).forEach(Link.this::post);
+        inFlight.copy().stream().filter(SendOperation::waits).forEach(Link.this::post);
       }
     }
 

@@ -2,36 +2,45 @@ package io.crossmesh.transfer.ucx;
 
 import io.crossmesh.transfer.Transport.Landing;
 import java.lang.foreign.MemorySegment;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.openucx.jucx.UcxCallback;
 import org.openucx.jucx.ucp.UcpRequest;
 
 /**
  * One payload that waits at its sender and comes when its landing has memory for it; its end is
  * told exactly once.
  */
-final class ReceiveOperation extends UcxCallback implements Runnable {
+final class ReceiveOperation extends Operation<ReceiveOperation> implements Runnable {
   private final Receiver receiver;
-  private final Landing landing;
-  private final Inbound inbound;
-  private final long handle;
-  private final long bytes;
+  private @Nullable Landing landing;
+  private @Nullable Inbound inbound;
+  private long handle;
+  private long bytes;
 
   /** Held so that the memory stays mapped while UCX writes into it. */
   private @Nullable MemorySegment segment;
 
+  private boolean posting;
   private boolean ended;
+  private boolean again;
 
-  ReceiveOperation(Receiver receiver, Landing landing, Arrival arrival, Inbound inbound) {
+  ReceiveOperation(Receiver receiver) {
     this.receiver = receiver;
-    this.landing = landing;
-    this.inbound = inbound;
-    this.handle = arrival.handle();
-    this.bytes = arrival.bytes();
+  }
+
+  /** Makes it the payload of an arrival. */
+  void begin(Landing place, Arrival arrival, Inbound by) {
+    landing = place;
+    inbound = by;
+    handle = arrival.handle();
+    bytes = arrival.bytes();
+    segment = null;
+    ended = false;
+    again = false;
   }
 
   Inbound inbound() {
-    return inbound;
+    return Objects.requireNonNull(inbound);
   }
 
   long bytes() {
@@ -44,33 +53,60 @@ final class ReceiveOperation extends UcxCallback implements Runnable {
     if (ended) {
       return;
     }
-    MemorySegment place = landing.segment();
+    MemorySegment place = Objects.requireNonNull(landing).segment();
     segment = place;
+    posting = true;
     try {
       UcxWorker ucx = receiver.worker();
       ucx.worker.recvAmDataNonBlocking(handle, place.address(), bytes, this, ucx.hostMemory);
     } catch (RuntimeException e) {
+      again = false;
       end(String.valueOf(e.getMessage()));
+    } finally {
+      posting = false;
     }
+    reuse();
   }
 
   @Override
   public void onSuccess(UcpRequest request) {
-    end(null);
+    endByUcx(null);
   }
 
   @Override
   public void onError(int status, String message) {
-    end(message);
+    endByUcx(message);
   }
 
+  private void endByUcx(@Nullable String reason) {
+    if (!ended) {
+      again = true;
+      end(reason);
+      reuse();
+    }
+  }
+
+  /**
+   * Ends it if UCX has not. Whoever was to run it when there is memory may still do so, which does
+   * nothing, or UCX may end it: it does not serve again.
+   */
   void end(@Nullable String reason) {
     if (!ended) {
       ended = true;
       if (segment == null) {
         receiver.release(handle);
       }
-      receiver.ended(this, landing, reason);
+      receiver.ended(this, Objects.requireNonNull(landing), reason);
+    }
+  }
+
+  private void reuse() {
+    if (again && !posting) {
+      again = false;
+      landing = null;
+      inbound = null;
+      segment = null;
+      receiver.reuse(this);
     }
   }
 }

@@ -4,11 +4,9 @@ import io.crossmesh.transfer.Counters;
 import io.crossmesh.transfer.Transport.Handler;
 import io.crossmesh.transfer.Transport.Landing;
 import java.lang.foreign.MemorySegment;
-import java.util.HashMap;
-import java.util.LinkedHashSet;
+import java.util.ArrayDeque;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
+import org.jctools.maps.NonBlockingHashMapLong;
 import org.jspecify.annotations.Nullable;
 import org.openucx.jucx.ucp.UcpAmData;
 import org.openucx.jucx.ucp.UcpAmRecvCallback;
@@ -42,8 +40,13 @@ final class Receiver {
   private final Door door;
   private final Handler handler;
   private final Counters counters;
-  private final Map<Long, Inbound> inbounds = new HashMap<>();
-  private final Set<ReceiveOperation> inFlight = new LinkedHashSet<>();
+  private final Arrival arrival;
+
+  // A map of numbers that are not boxed: it is asked for each message.
+  private final NonBlockingHashMapLong<Inbound> inbounds = new NonBlockingHashMapLong<>();
+
+  private final Operations<ReceiveOperation> inFlight = new Operations<>();
+  private final ArrayDeque<ReceiveOperation> idle = new ArrayDeque<>();
 
   // JUCX holds handlers weakly, so they are fields.
   private final UcpAmRecvCallback onMessage =
@@ -65,6 +68,7 @@ final class Receiver {
     this.door = door;
     this.handler = handler;
     this.counters = counters;
+    this.arrival = new Arrival(ucx.memory.allocate(Frame.BYTES, 64));
   }
 
   void start() {
@@ -102,7 +106,7 @@ final class Receiver {
 
   /** Ends what UCX has not ended though the endpoint is closed. */
   void abandon(Inbound inbound, String reason) {
-    for (ReceiveOperation receive : List.copyOf(inFlight)) {
+    for (ReceiveOperation receive : inFlight.copy()) {
       if (receive.inbound().link == inbound.link) {
         receive.end(reason);
       }
@@ -136,14 +140,14 @@ final class Receiver {
       UcpAmData data,
       @Nullable UcpEndpoint replyTo) {
     // What is not the size of a header comes from a stranger; it is dropped like garbage in one.
-    if (headerBytes != HeaderPool.BYTES) {
+    if (headerBytes != Frame.BYTES) {
       return UcsConstants.STATUS.UCS_OK;
     }
     try {
-      MemorySegment framed = MemorySegment.ofAddress(headerAddress).reinterpret(headerBytes);
-      long link = HeaderPool.link(framed);
+      arrival.take(message, headerAddress, data);
+      long link = arrival.link();
       if (message != MESSAGE && message != GOODBYE) {
-        meet(message, link, framed, replyTo);
+        meet(message, link, arrival.header(), replyTo);
         return UcsConstants.STATUS.UCS_OK;
       }
       Inbound inbound = inbounds.get(link);
@@ -151,8 +155,7 @@ final class Receiver {
         door.stranger(link);
         return UcsConstants.STATUS.UCS_OK;
       }
-      long sequence = HeaderPool.sequence(framed);
-      boolean kept = !inbound.ended && order(inbound, sequence, Arrival.of(message, framed, data));
+      boolean kept = !inbound.ended && order(inbound);
       return kept ? UcsConstants.STATUS.UCS_INPROGRESS : UcsConstants.STATUS.UCS_OK;
     } catch (Throwable e) {
       ucx.deferred.caught(e);
@@ -161,18 +164,18 @@ final class Receiver {
   }
 
   /** What comes of a connection before it is let in. */
-  private void meet(int message, long link, MemorySegment framed, @Nullable UcpEndpoint replyTo) {
+  private void meet(int message, long link, MemorySegment header, @Nullable UcpEndpoint replyTo) {
     switch (message) {
       case HELLO -> {
         if (replyTo == null) {
           door.refuse();
         } else if (!stopped) {
-          door.greet(link, framed, replyTo);
+          door.greet(link, header, replyTo);
         }
       }
-      case ANSWER -> door.answered(link, framed);
+      case ANSWER -> door.answered(link, header);
       default -> {
-        Door.Admitted admitted = door.admit(link, framed);
+        Door.Admitted admitted = door.admit(link, header);
         if (admitted != null) {
           inbounds.put(admitted.label(), new Inbound(admitted.label(), admitted.endpointId()));
         }
@@ -181,7 +184,8 @@ final class Receiver {
   }
 
   /** Delivers what is due; true if UCX must keep the payload at the sender after its callback. */
-  private boolean order(Inbound inbound, long sequence, Arrival arrival) {
+  private boolean order(Inbound inbound) {
+    long sequence = arrival.sequence();
     if (sequence != inbound.due) {
       if (sequence < inbound.due) {
         return false;
@@ -208,21 +212,21 @@ final class Receiver {
     KEPT
   }
 
-  private Fate deliver(Inbound inbound, Arrival arrival) {
-    if (arrival.message() == GOODBYE) {
-      return depart(inbound, arrival);
+  private Fate deliver(Inbound inbound, Arrival due) {
+    if (due.message() == GOODBYE) {
+      return depart(inbound, due);
     }
     try {
-      return stopped ? Fate.DROPPED : land(inbound, arrival);
+      return stopped ? Fate.DROPPED : land(inbound, due);
     } catch (Throwable e) {
       ucx.deferred.caught(e);
       return Fate.DROPPED;
     }
   }
 
-  private Fate depart(Inbound inbound, Arrival arrival) {
+  private Fate depart(Inbound inbound, Arrival goodbye) {
     if (inbound.landing > 0) {
-      inbound.goodbye = arrival;
+      inbound.goodbye = goodbye.kept();
       return Fate.KEPT;
     }
     leave(inbound);
@@ -230,13 +234,13 @@ final class Receiver {
   }
 
   @SuppressWarnings("ReferenceEquality") // DISCARD is the one of its kind
-  private Fate land(Inbound inbound, Arrival arrival) {
-    if (!inbound.speaker.says(arrival.header())) {
+  private Fate land(Inbound inbound, Arrival due) {
+    if (!inbound.speaker.says(due.header())) {
       door.refuse();
       return Fate.DROPPED;
     }
-    long bytes = arrival.bytes();
-    Landing landing = handler.onMessage(inbound.link, arrival.header(), bytes);
+    long bytes = due.bytes();
+    Landing landing = handler.onMessage(inbound.link, due.header(), bytes);
     if (bytes == 0) {
       counters.received(false, 0);
       return Fate.DROPPED;
@@ -244,16 +248,17 @@ final class Receiver {
     if (landing == Landing.DISCARD) {
       return Fate.DROPPED;
     }
-    if (arrival.rendezvous()) {
-      return fetch(inbound, landing, arrival);
+    if (due.rendezvous()) {
+      return fetch(inbound, landing, due);
     }
     counters.received(landing.bulk(), bytes);
-    landing.arrived(arrival.payload());
+    landing.arrived(due.payload());
     return Fate.DROPPED;
   }
 
-  private Fate fetch(Inbound inbound, Landing landing, Arrival arrival) {
-    ReceiveOperation receive = new ReceiveOperation(this, landing, arrival, inbound);
+  private Fate fetch(Inbound inbound, Landing landing, Arrival due) {
+    ReceiveOperation receive = idle.isEmpty() ? new ReceiveOperation(this) : idle.pop();
+    receive.begin(landing, due, inbound);
     inFlight.add(receive);
     inbound.landing++;
     if (!landing.ready(receive)) {
@@ -265,6 +270,11 @@ final class Receiver {
 
   UcxWorker worker() {
     return ucx;
+  }
+
+  /** Takes back an operation that UCX has ended. */
+  void reuse(ReceiveOperation receive) {
+    idle.push(receive);
   }
 
   void ended(ReceiveOperation receive, Landing landing, @Nullable String failure) {
@@ -300,9 +310,9 @@ final class Receiver {
   }
 
   /** Tells the sender of a payload that is kept there that it will not be fetched. */
-  private void release(Arrival arrival) {
-    if (arrival.rendezvous()) {
-      release(arrival.handle());
+  private void release(Arrival kept) {
+    if (kept.rendezvous()) {
+      release(kept.handle());
     }
   }
 

@@ -2,8 +2,8 @@ package io.crossmesh.transfer.ucx;
 
 import io.crossmesh.transfer.Transport.SendDone;
 import java.lang.foreign.MemorySegment;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import org.openucx.jucx.UcxCallback;
 import org.openucx.jucx.ucp.UcpEndpoint;
 import org.openucx.jucx.ucp.UcpRequest;
 
@@ -12,48 +12,64 @@ import org.openucx.jucx.ucp.UcpRequest;
  * throws and calls back, and one that UCX never ends is given up when the transport closes. Keeps
  * header and payload reachable meanwhile.
  */
-final class SendOperation extends UcxCallback implements Runnable {
-  private final Link link;
-  private final int message;
+final class SendOperation extends Operation<SendOperation> implements Runnable {
+  private final UcxWorker ucx;
   private final MemorySegment header;
-  private final MemorySegment payload;
-  private final boolean bulk;
-  private final SendDone done;
+  private @Nullable Link link;
+  private @Nullable SendDone done;
+  private MemorySegment payload = MemorySegment.NULL;
+  private int message;
+  private boolean bulk;
   private boolean posting;
   private boolean ended;
+  private boolean again;
   private @Nullable String failure;
 
-  SendOperation(
-      Link link,
-      int message,
-      MemorySegment header,
-      MemorySegment payload,
-      boolean bulk,
-      SendDone done) {
-    this.link = link;
-    this.message = message;
+  /**
+   * @param header native memory of {@link Frame#BYTES}, its own
+   */
+  SendOperation(UcxWorker ucx, MemorySegment header) {
+    this.ucx = ucx;
     this.header = header;
-    this.payload = payload;
-    this.bulk = bulk;
-    this.done = done;
+  }
+
+  /** Makes it a message that is to be posted; the header is copied. */
+  void begin(
+      Link ofLink,
+      int ofMessage,
+      MemorySegment engineHeader,
+      long label,
+      long sequence,
+      MemorySegment ofPayload,
+      boolean isBulk,
+      SendDone whenDone) {
+    Frame.write(header, engineHeader, label, sequence);
+    link = ofLink;
+    message = ofMessage;
+    payload = ofPayload;
+    bulk = isBulk;
+    done = whenDone;
+    failure = null;
+    ended = false;
+    again = false;
   }
 
   /** Hands it to UCX. */
   void post(UcpEndpoint endpoint, long flags) {
-    UcxWorker ucx = link.worker();
     long bytes = payload.byteSize();
     posting = true;
     try {
       endpoint.sendAmNonBlocking(
           message,
           header.address(),
-          header.byteSize(),
+          Frame.BYTES,
           bytes == 0 ? 0 : payload.address(),
           bytes,
           flags,
           this,
           ucx.hostMemory);
     } catch (RuntimeException e) {
+      again = false;
       end(String.valueOf(e.getMessage()));
     } finally {
       posting = false;
@@ -61,13 +77,17 @@ final class SendOperation extends UcxCallback implements Runnable {
   }
 
   /** Has it carry another number of its link. */
-  void label(long link) {
-    HeaderPool.label(header, link);
+  void label(long ofLink) {
+    Frame.label(header, ofLink);
   }
 
   /** Whether it is one that waits until its link is let in. */
   boolean waits() {
     return message == Receiver.MESSAGE || message == Receiver.GOODBYE;
+  }
+
+  boolean ended() {
+    return ended;
   }
 
   int message() {
@@ -80,12 +100,19 @@ final class SendOperation extends UcxCallback implements Runnable {
 
   @Override
   public void onSuccess(UcpRequest request) {
-    end(null);
+    endByUcx(null);
   }
 
   @Override
-  public void onError(int status, String message) {
-    end(message);
+  public void onError(int status, String text) {
+    endByUcx(text);
+  }
+
+  private void endByUcx(@Nullable String reason) {
+    if (!ended) {
+      again = true;
+      end(reason);
+    }
   }
 
   /** Ends it as failed if UCX has not ended it; UCX's own word is ignored from then on. */
@@ -100,24 +127,33 @@ final class SendOperation extends UcxCallback implements Runnable {
     ended = true;
     failure = reason;
     if (posting) {
-      link.worker().deferred.later(this);
+      ucx.deferred.later(this);
     } else {
-      link.worker().deferred.guarded(this);
+      ucx.deferred.guarded(this);
     }
   }
 
-  /** Tells the end. */
+  /** Tells the end, and serves again if it may. */
   @Override
   public void run() {
     String reason = failure;
-    link.ended(this, header, reason);
-    if (reason == null) {
-      if (message == Receiver.MESSAGE) {
-        link.countSent(bulk, payload.byteSize());
-      }
-      done.sent();
-    } else {
-      done.failed(reason);
+    SendDone told = Objects.requireNonNull(done);
+    Objects.requireNonNull(link).ended(this, reason);
+    link = null;
+    done = null;
+    payload = MemorySegment.NULL;
+    if (again) {
+      ucx.sends.give(this);
     }
+    if (reason == null) {
+      told.sent();
+    } else {
+      told.failed(reason);
+    }
+  }
+
+  /** Whether it counts as tensor bytes. */
+  boolean bulk() {
+    return bulk;
   }
 }

@@ -51,7 +51,7 @@ final class UcxWorker {
   final UcpRequestParams hostMemory;
 
   final Arena memory;
-  final HeaderPool headers;
+  final SendPool sends;
 
   /** Header and payload of messages whose content nobody reads. */
   final MemorySegment empty;
@@ -68,7 +68,7 @@ final class UcxWorker {
     this.context = context;
     this.worker = worker;
     this.memory = memory;
-    this.headers = new HeaderPool(memory);
+    this.sends = new SendPool(this, memory);
     this.empty = memory.allocate(WireHeader.BYTES, 64);
     this.hostMemory =
         new UcpRequestParams().setMemoryType(UcsConstants.MEMORY_TYPE.UCS_MEMORY_TYPE_HOST);

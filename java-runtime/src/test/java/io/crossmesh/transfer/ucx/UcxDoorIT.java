@@ -98,7 +98,8 @@ final class UcxDoorIT {
     }
 
     void say(int message, long link) {
-      MemorySegment framed = ucx.headers.frame(Door.blank(), link, 0);
+      MemorySegment framed = ucx.memory.allocate(Frame.BYTES, 8);
+      Frame.write(framed, Door.blank(), link, 0);
       endpoint.sendAmNonBlocking(
           message,
           framed.address(),
