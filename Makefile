@@ -66,8 +66,8 @@ bench: venv bench-planner bench-tiles
 	$(BIN)/python benchmarks/link.py --transport shm --mib 1
 	$(BIN)/crossmesh bench many
 	$(BIN)/crossmesh bench latency
-	$(BIN)/python benchmarks/latency.py --transport tcp
-	$(BIN)/python benchmarks/latency.py --transport shm
+	JAVA_HOME="$$(scripts/find-jdk)" $(BIN)/python benchmarks/latency.py --transport tcp
+	JAVA_HOME="$$(scripts/find-jdk)" $(BIN)/python benchmarks/latency.py --transport shm
 	$(BIN)/python benchmarks/costs.py
 	$(BIN)/python benchmarks/runner.py --jax
 	$(BIN)/python benchmarks/steady.py
