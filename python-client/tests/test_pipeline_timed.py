@@ -132,6 +132,23 @@ def test_adaptive_takes_the_whole_backward_where_cutting_costs_more_than_it_wins
         assert fastest(found, 2, 8, 1, None).split == split
 
 
+def test_adaptive_measures_both_backwards_in_turn():
+    from crossmesh._pipeline.running import Choosing, Times, first_schedule
+
+    pipeline = timed(2)
+    first = first_schedule(pipeline, "adaptive", 6, None)
+    choosing = Choosing(pipeline, 6, None, first, whole=True)
+    costs = {"zb-h1": (0.013, 0.013), "1f1b": (0.02, None)}
+    ran, running = [], first
+    while not choosing.over:
+        ran.append(running.name)
+        backward, weight = costs[running.name]
+        times = Times([0.01] * 2, [backward] * 2, weight and [weight] * 2, [(0.001, 0.001)])
+        running = choosing.after_step(lambda times=times: times) or running
+    assert ran == ["zb-h1", "1f1b"] * 4
+    assert (running.name, running.split) == ("adaptive", False)
+
+
 def test_adaptive_with_virtual_stages(cluster):
     def work(trainer):
         return [trainer.step().schedule for _ in range(5)], trainer.schedule.virtual, trainer.times().transfer

@@ -20,7 +20,7 @@ from .stats import Channel, Needs, ProcessTimes, channels_into, ends_of
 Seconds = npt.NDArray[np.float64]
 Memory = float | Sequence[float] | None
 MEASURED_STEPS = 3
-"""Steps that `adaptive` measures of each way to compute, after a first one."""
+"""Steps that `adaptive` measures of each way to compute, after a first one of each."""
 
 
 @dataclass(frozen=True)
@@ -111,40 +111,44 @@ class Choosing:
     """How `adaptive` comes to its schedule.
 
     Some steps of `first_schedule` are measured. A backward that is cut may compute more than a whole one, whose steps
-    are measured then. What is chosen is the faster one in the simulator, each with the times of its own backward.
+    are measured then too, in turn with the others: what disturbs a machine lasts longer than a step, and is not to
+    decide. What is chosen is the faster one in the simulator, each with the times of its own backward.
 
     **Arguments:**
 
     - `pipeline`, `microbatches`, `memory`: of the trainer.
+    - `first`: what the first step runs.
     - `whole`: whether to measure the whole backward too.
     """
 
-    def __init__(self, pipeline: Pipeline, microbatches: int, memory: Memory, *, whole: bool) -> None:
+    def __init__(self, pipeline: Pipeline, microbatches: int, memory: Memory, first: Schedule, *, whole: bool) -> None:
         self._pipeline, self._microbatches, self._memory = pipeline, microbatches, memory
-        self._whole = whole
+        self._ways = [first]
+        if whole:
+            self._ways.append(_named(pipeline, "1f1b", microbatches, memory))
         self._found: list[Times] = []
         self._steps = 0
-        self.over = False
+
+    @property
+    def over(self) -> bool:
+        """Whether `after_step` has chosen."""
+        return len(self._found) == len(self._ways)
 
     def after_step(self, times: Callable[[], Times]) -> Schedule | None:
         """The schedule that the following steps run, if it is another one; the last such is the one chosen.
 
         **Arguments:**
 
-        - `times`: of the steps that ran the schedule of the last one.
+        - `times`: of the steps that ran the schedule of the last one, all but the first of them.
         """
         self._steps += 1
-        if self._steps <= MEASURED_STEPS:
-            return None
-        self._steps = 0
-        self._found.append(times())
-        if self._whole:
-            self._whole = False
-            return _named(self._pipeline, "1f1b", self._microbatches, self._memory)
-        self.over = True
-        return fastest(
-            self._found, len(self._pipeline.processes), self._microbatches, self._pipeline.virtual, self._memory
-        )
+        ways = len(self._ways)
+        if self._steps > MEASURED_STEPS * ways:
+            self._found.append(times())
+        if self.over:
+            shape = (len(self._pipeline.processes), self._microbatches, self._pipeline.virtual, self._memory)
+            return fastest(self._found, *shape)
+        return self._ways[self._steps % ways] if ways > 1 else None
 
 
 def fastest(found: Sequence[Times], processes: int, microbatches: int, virtual: int, memory: Memory) -> Schedule:

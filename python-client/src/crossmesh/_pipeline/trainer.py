@@ -111,7 +111,7 @@ class Trainer:
         cut = self._may_cut and self._running.schedule.split
         if schedule == "adaptive":
             whole = cut and any(isinstance(stage, Stage) for stage in pipeline.stages)
-            self._choosing = Choosing(pipeline, microbatches, memory, whole=whole)
+            self._choosing = Choosing(pipeline, microbatches, memory, self._running.schedule, whole=whole)
         self._rows = RowLayout(pipeline, microbatches)
         self._told: deque[tuple[int, list[ProcessTimes]]] = deque(maxlen=STEPS_KEPT)
         self._step = 0
