@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 import crossmesh as cm
 import crossmesh.pipeline as pp
@@ -55,6 +58,11 @@ class Model:
     name: str
     tensors: dict[str, tuple[tuple[int, ...], str]]
     mesh: tuple[int, int]
+
+    @property
+    def boundary_bytes(self) -> int:
+        """What crosses a boundary in one micro-batch."""
+        return sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in self.tensors.values())
 
     def mesh_on(self, host: str) -> cm.Mesh:
         """The mesh of a stage on a host."""
@@ -118,8 +126,15 @@ def timed_pipeline(model: Model, hosts: list[str], token: bool) -> pp.Pipeline:
 
 
 GAUGE_SECONDS = 0.005
-"""What each operation of a gauge takes."""
+"""What each operation of a blocking method's gauge takes."""
 GAUGE_MICROBATCHES = 8
+OVERLAPPED_MICROBATCHES = 16
+"""Of the steps from which it is known how long a transfer takes among others."""
+
+
+def gauge_of(method: Method) -> Method:
+    """The method whose steps tell how long a transfer takes: `adaptive` runs ahead, as eager-1F1B does."""
+    return EAGER if method.schedule == "adaptive" else method
 
 
 def gauge_pipeline(made: pp.Pipeline) -> pp.Pipeline:

@@ -43,14 +43,15 @@ class Gauges:
     - `hosts`: of the stages.
     - `tokens`: answers of all stages for each step in which only a token moved, by whether weight gradients are apart.
     - `loaded`: the same for steps in which all moved while the stages computed; empty for stages that wait.
-    - `ways`: seconds of transfers by themselves over the first boundary, forward and backward.
+    - `crossings`: what a transfer over each boundary takes, as trainers measure it in steps of a method that overlaps:
+      by method, for each turn the seconds forward and backward of each boundary.
     - `steps`: seconds of gauge steps, by blocking method.
     """
 
     hosts: list[str]
     tokens: dict[bool, list[list[dict[str, Any]]]] = field(default_factory=lambda: {True: [], False: []})
     loaded: dict[bool, list[list[dict[str, Any]]]] = field(default_factory=lambda: {True: [], False: []})
-    ways: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    crossings: dict[str, list[list[list[float]]]] = field(default_factory=dict)
     steps: dict[str, list[float]] = field(default_factory=dict)
 
     def times(self, split: bool, *, loaded: bool = False) -> Times:
@@ -81,22 +82,24 @@ class Gauges:
         """Whether transfers go on while a method computes, on the same cores: those of stages that compute."""
         return bool(self.loaded[True]) and not method.blocking and not method.token
 
-    def pair(self, method: Method, *, split: bool) -> tuple[float, float]:
-        """Seconds of a transfer forward and backward, as a method makes it."""
+    def pairs(self, method: Method, *, split: bool) -> list[tuple[float, float]]:
+        """Seconds of a transfer forward and backward over each boundary, as a method makes it."""
+        boundaries = range(len(self.hosts) - 1)
         if method.token:
-            return (0.0, 0.0)
+            return [(0.0, 0.0) for _ in boundaries]
         if method.blocking:
-            return (blocking_transfer(self.steps[method.name]),) * 2
+            return [(blocking_transfer(self.steps[method.name]),) * 2 for _ in boundaries]
         if self._is_loaded(method):
-            there, back = self.loaded[split][-1][0]["transfers"][0]
-            return (there, back)
-        return (statistics.median(self.ways[0]), statistics.median(self.ways[1]))
+            turns = [step[0]["transfers"] for step in self.loaded[split][-1:]]
+        else:
+            turns = self.crossings[cells.gauge_of(method).name]
+        there, back = ([statistics.median(turn[b][way] for turn in turns) for b in boundaries] for way in (0, 1))
+        return list(zip(there, back, strict=True))
 
     def stated(self, method: Method, *, split: bool) -> dict[str, Any]:
         """Times and network of a method, for `cm.simulate` and `adaptive`."""
-        transfer = [self.pair(method, split=split)] * (len(self.hosts) - 1)
         times = self.times(split, loaded=self._is_loaded(method))
-        return {"transfer": transfer, "hosts": self.hosts, **asdict(times)}
+        return {"transfer": self.pairs(method, split=split), "hosts": self.hosts, **asdict(times)}
 
     def predicted(self, method: Method, schedule: cm.Schedule) -> float:
         """Seconds that a step of a method takes by the simulator."""
@@ -104,11 +107,9 @@ class Gauges:
         return cm.simulate(schedule, **stated, overlap=not method.blocking).makespan
 
     def adaptive(self, method: Method, memory: int) -> cm.Schedule:
-        """What `adaptive` chooses, where stages compute of the backward cut or whole, as a trainer does."""
+        """What `adaptive` chooses, where stages wait."""
         many = {"stages": len(self.hosts), "microbatches": cells.MICROBATCHES, "memory": memory}
-        ways = (True, False) if self.loaded[False] else (True,)
-        chosen = [cm.schedule("adaptive", **many, **self.stated(method, split=split)) for split in ways]
-        return min(chosen, key=lambda schedule: self.predicted(method, schedule))
+        return cm.schedule("adaptive", **many, **self.stated(method, split=True))
 
 
 def _undisturbed(steps: Sequence[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:

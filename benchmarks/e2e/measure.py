@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.errors import LabError
 from lab.hosts import Hosts, line_rate
 from lab.measure import topology
 from lab.network import Network, Shape
@@ -30,15 +31,14 @@ LATE = 1.02
 """A step of stages that wait counts if none took longer than this much over what was stated: else its core did more."""
 FIRST_STEPS = 3
 CORES = 2
-GAUGE_STEPS = 3
+GAUGE_STEPS = 2
 """Steps of each blocking method's gauge in a turn."""
 FIRST_TURNS = 2
-"""Turns of the gauges before the first step that counts, which `adaptive` chooses from."""
+"""Turns of the gauges before the first step that counts: where stages wait, `adaptive` is chosen from them."""
+CHOOSING_STEPS_MAX = 16
 TRIES = 2
 """For each step that counts, at most so many are run."""
 WARM_UP = 1
-WARM_UP_RHO = 0.3
-SETTLE_SECONDS = 0.01
 
 
 @dataclass
@@ -120,8 +120,7 @@ class Bench:
 
         **Raises:** `LabError` if a stage fails.
         """
-        seconds = rho * self._work / 2
-        self._network.set_rate(round(self._bytes * 8 / seconds * WIRE_OVER_PAYLOAD))
+        self._network.set_rate(wire_rate(self._bytes, rho, self._work))
         rate = line_rate(self._network)
         about = self._about
         cell = Cell(about["model"], rho, len(self._names), rate, self._bytes / rate, bool(about["jax"]))
@@ -129,25 +128,25 @@ class Bench:
         view = topology(Shape(len(self._names), round(rate * 8)), rate, self._latency).to_json()
         gauges = Gauges(self._names)
         turn = self._gauge_turn(gauges, methods, view)
-        for _ in range(FIRST_TURNS):
+        for _ in range(1 if about["jax"] else FIRST_TURNS):
             turn()
         running = [self._prepare(method, gauges, view) for method in methods]
         self._turns(cell, running, gauges, turn, repeats)
         for one in running:
             one.run.predicted = gauges.predicted(one.method, one.schedule)
-            one.run.transfer = statistics.mean(gauges.pair(one.method, split=one.schedule.split))
+            one.run.transfer = statistics.mean(map(statistics.mean, gauges.pairs(one.method, split=one.schedule.split)))
         cell.runs = [one.run for one in running]
         if traces is not None:
             self._trace(running, traces)
         self._all({"do": "close"})
         return cell
 
-    def warm_up(self) -> None:
+    def warm_up(self, rho: float) -> None:
         """Let agents and stages get going, which are slow at first; then see how long stages compute."""
         if self._about["jax"]:
             self._work = self._compute()
         else:
-            self.cell(WARM_UP_RHO, cells.LONG, 1)
+            self.cell(rho, cells.LONG, 1)
 
     def _meet(self) -> None:
         first, second = self._names[:2]
@@ -178,10 +177,12 @@ class Bench:
         loaded = {
             split: self._open(cells.OVERLAPPED, name, view) for split, name in named.items() if self._about["jax"]
         }
-        first, second = self._names[:2]
-        probes = [(f"probe/{next(self._numbers)}", ends) for ends in ((first, second), (second, first))]
         steps = {m.name: self._open(m, m.schedule, view, gauge=True) for m in methods if m.blocking}
+        waiting = [] if self._about["jax"] else [m for m in methods if not (m.blocking or m.token)]
+        among = dict.fromkeys(map(cells.gauge_of, waiting))
+        crossings = {m.name: self._open(m, m.schedule, view, gauge=True) for m in among}
         gauges.steps = {name: [] for name in steps}
+        gauges.crossings = {name: [] for name in crossings}
         warm = False
 
         def turn() -> None:
@@ -192,9 +193,9 @@ class Bench:
             for split, channel in loaded.items():
                 answers = list(self._all({"do": "step", "channel": channel, "times": True}).values())
                 gauges.loaded[split] += [answers] if warm else []
-            for way, (channel, (source, target)) in zip(gauges.ways, probes, strict=True):
-                took = self._probe(channel, source, target, view)
-                way += took if warm else []
+            for name, channel in crossings.items():
+                answers = list(self._all({"do": "step", "channel": channel, "times": True}).values())
+                gauges.crossings[name] += [answers[0]["transfers"]] if warm else []
             for name, channel in steps.items():
                 for _ in range(GAUGE_STEPS):
                     answers = list(self._all({"do": "step", "channel": channel, "gauge": True}).values())
@@ -203,18 +204,23 @@ class Bench:
 
         return turn
 
-    def _probe(self, channel: str, source: str, target: str, view: str) -> list[float]:
-        """Some transfers by themselves, from the call of `send` until each has arrived."""
-        request = self._about | {"do": "probe", "strategy": "auto", "topology": view, "channel": channel}
-        for name in (source, target):
-            self._hosts.ask([name], request | {"sends": name == source, "pause": SETTLE_SECONDS})
-        answers = self._hosts.answers([source, target], ANSWER_SECONDS_MAX)
-        return [b - a for a, b in zip(answers[source]["sent"], answers[target]["ended"], strict=True)]
+    def _chosen(self, channel: str) -> cm.Schedule:
+        """What trainers choose after the steps that they measure for it."""
+        for _ in range(CHOOSING_STEPS_MAX):
+            name, schedule = self._all({"do": "step", "channel": channel, "next": True})[self._names[0]]["next"]
+            if name == "adaptive":
+                return cm.Schedule.from_json(schedule)
+        raise LabError(f"The trainers have not chosen a schedule after {CHOOSING_STEPS_MAX} steps.")
 
     def _prepare(self, method: Method, gauges: Gauges, view: str) -> Running:
-        """Open a method's trainers; `adaptive` is chosen from what was measured so far."""
+        """Open a method's trainers; `adaptive` is chosen from what was measured so far, by stages that compute from
+        steps that their own trainers measure.
+        """
         many = {"stages": len(self._names), "microbatches": cells.MICROBATCHES}
-        if method.schedule == "adaptive":
+        if method.schedule == "adaptive" and self._about["jax"]:
+            channel = self._open(method, method.schedule, view)
+            schedule = self._chosen(channel)
+        elif method.schedule == "adaptive":
             schedule = gauges.adaptive(method, cells.memory(len(self._names)))
             channel = self._open(method, schedule.to_json(), view)
         else:
@@ -224,7 +230,9 @@ class Bench:
 
     def _open(self, method: Method, schedule: str, view: str, *, gauge: bool = False) -> str:
         channel = f"cell/{next(self._numbers)}"
-        count = cells.GAUGE_MICROBATCHES if gauge else cells.MICROBATCHES
+        count = cells.MICROBATCHES
+        if gauge:
+            count = cells.GAUGE_MICROBATCHES if method.blocking else cells.OVERLAPPED_MICROBATCHES
         about = {"method": method.name, "schedule": schedule, "microbatches": count, "gauge": gauge}
         self._all({"do": "open", "channel": channel, "topology": view} | about)
         return channel
@@ -264,12 +272,15 @@ class Bench:
         return [cells.COMPUTE_SECONDS * cells.MICROBATCHES] * len(self._names)
 
     def _all(self, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        self._hosts.ask(self._names, {"gauge": False, "times": False} | self._about | request)
+        self._hosts.ask(self._names, {"gauge": False, "times": False, "next": False} | self._about | request)
         return self._hosts.answers(self._names, ANSWER_SECONDS_MAX)
 
 
 WIRE_OVER_PAYLOAD = 1.048
 """What the shaper counts over what TCP delivers, for packets of 1448 bytes; the ratio itself is from iperf3."""
+ABOUT = {"moved": 1 << 18, "compute": 0.04}
+"""What crosses in bytes and a micro-batch computes in seconds, roughly, where stages compute: connections are opened
+before that is measured."""
 JAX_ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
@@ -286,6 +297,9 @@ def measure(
 ) -> None:
     """Build a lab of so many hosts, dealt out to two cores, run cells in it, remove it.
 
+    Where stages wait, each ratio has a lab of its own: connections keep packets of the size that suits the rate when
+    they are opened.
+
     **Arguments:**
 
     - `into`: gets each cell when it is done, so that a run that is interrupted has what it measured.
@@ -293,14 +307,22 @@ def measure(
     - `traces`: a folder for a trace of each method, of the last ratio.
     """
     methods = cells.METHODS if stages == 2 else cells.LONG
-    say("building the network")
-    with (
-        Network(Shape(stages, 1_000_000_000)) as network,
-        Hosts(network, "256MiB", JAX_ENVIRONMENT, program="e2e.stage", cores=CORES) as hosts,
-    ):
-        bench = Bench(network, hosts, model, say, jax=jax)
-        say("warming up")
-        bench.warm_up()
-        for rho in rhos:
-            into.append(bench.cell(rho, methods, repeats, traces))
-            say(json.dumps({run.method: [round(run.median, 3), round(run.predicted, 3)] for run in into[-1].runs}))
+    waits = {"moved": cells.MODELS[model].boundary_bytes, "compute": cells.COMPUTE_SECONDS}
+    for group in [list(rhos)] if jax else [[rho] for rho in rhos]:
+        rate = wire_rate(rho=max(group), **(ABOUT if jax else waits))
+        say("building the network")
+        with (
+            Network(Shape(stages, rate, smooth=True)) as network,
+            Hosts(network, "256MiB", JAX_ENVIRONMENT, program="e2e.stage", cores=CORES) as hosts,
+        ):
+            bench = Bench(network, hosts, model, say, jax=jax)
+            say("warming up")
+            bench.warm_up(group[0])
+            for rho in group:
+                into.append(bench.cell(rho, methods, repeats, traces))
+                say(json.dumps({run.method: [round(run.median, 3), round(run.predicted, 3)] for run in into[-1].runs}))
+
+
+def wire_rate(moved: float, rho: float, compute: float) -> int:
+    """The bit/s of a shaper with which so many bytes of a boundary take `rho * compute / 2` seconds."""
+    return round(moved * 8 / (rho * compute / 2) * WIRE_OVER_PAYLOAD)

@@ -19,9 +19,7 @@ import crossmesh.pipeline as pp
 
 from . import blocking, cells
 
-PROBES = 6
 ECHOES = 80
-PROBE_SECONDS_MAX = 60.0
 
 
 class StageProcess:
@@ -31,7 +29,6 @@ class StageProcess:
         self._agent = agent
         self._trainers: dict[str, pp.Trainer] = {}
         self._tokens: list[Any] = []
-        self._probes: dict[str, Any] = {}
         self._pipelines: dict[Any, pp.Pipeline] = {}
         self._batch: Any = None
         self._sgd: Any = None
@@ -47,8 +44,6 @@ class StageProcess:
                 self._peer = blocking.meet(request["first"], request["address"], self._listener)
             case "echo":
                 return {"seconds": self._echo(request["first"])}
-            case "probe":
-                return self._probe(request)
             case "open":
                 self._open(request)
             case "load":
@@ -58,11 +53,10 @@ class StageProcess:
             case "trace":
                 self._trainers[request["channel"]].trace(request["path"])
             case "close":
-                for end in (*self._trainers.values(), *self._tokens, *self._probes.values()):
+                for end in (*self._trainers.values(), *self._tokens):
                     end.close()
                 self._trainers.clear()
                 self._tokens.clear()
-                self._probes.clear()
         return {}
 
     def _echo(self, first: bool) -> float:
@@ -99,40 +93,16 @@ class StageProcess:
             return computed.pipeline(request["model"], hosts)
         return cells.timed_pipeline(cells.MODELS[request["model"]], hosts, token=kind == "token")
 
-    def _probe(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send or receive what crosses the first boundary by itself, several times.
-
-        Answers when each was sent, or when each had arrived.
-        """
-        made = self._pipeline(request)
-        part = made.index(made.stages[0 if self._agent.name == request["hosts"][0] else 1].name)
-        values = made.pairs[0][2]
-        specs = {v.name: cm.TensorSpec(v.spec.shape, v.spec.dtype, made.layout(part, v)) for v in values}
-        named: dict[str, Any] = {"depth": 1, "timeout": PROBE_SECONDS_MAX, "strategy": request["strategy"]}
-        named["topology"] = cm.Topology.from_json(request["topology"])
-        end = self._probes.get(request["channel"])
-        if end is None:
-            make = self._agent.sender if request["sends"] else self._agent.receiver
-            end = self._probes[request["channel"]] = make(request["channel"], specs, **named)
-            end.wait_open(PROBE_SECONDS_MAX)
-        sent, ended = [], []
-        if request["sends"]:
-            tiles = {name: _ones(spec) for name, spec in specs.items()}
-            for _ in range(PROBES):
-                time.sleep(request["pause"])
-                sent.append(time.perf_counter())
-                end.send(tiles).result(PROBE_SECONDS_MAX)
-        else:
-            for _ in range(PROBES):
-                arrived = end.recv().result(PROBE_SECONDS_MAX)
-                ended.append(time.perf_counter())
-                del arrived
-        return {"sent": sent, "ended": ended}
-
     def _open(self, request: dict[str, Any]) -> None:
         """A trainer for a method."""
         method = next(m for m in cells.METHODS if m.name == request["method"])
-        kind = "gauge" if request["gauge"] else "token" if method.token and not request["jax"] else "whole"
+        kind = (
+            "gauge"
+            if request["gauge"] and method.blocking
+            else "token"
+            if method.token and not request["jax"]
+            else "whole"
+        )
         made = self._pipeline(request, kind)
         stated = request["schedule"]
         self._trainers[request["channel"]] = pp.Trainer(
@@ -185,6 +155,7 @@ class StageProcess:
         stats = trainer.step(batch)
         mine = stats.stages[stats.stage]
         return {
+            "next": (trainer.schedule.name, trainer.schedule.to_json()) if request["next"] else None,
             "transfers": trainer.times().transfer if request["times"] else [],
             "makespan": stats.makespan,
             "compute": mine.compute,
@@ -201,13 +172,6 @@ class StageProcess:
         """What crosses the first boundary in one micro-batch."""
         values = self._pipeline(request).pairs[0][2]
         return sum(math.prod(value.spec.shape) * value.spec.dtype.itemsize for value in values)
-
-
-def _ones(spec: cm.TensorSpec) -> dict[int, Any]:
-    import numpy as np
-
-    boxes = spec.sharding.boxes(spec.shape)
-    return {device: np.ones([hi - lo for lo, hi in box], spec.dtype) for device, box in enumerate(boxes)}
 
 
 def say(answer: dict[str, Any]) -> None:

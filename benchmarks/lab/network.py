@@ -26,6 +26,8 @@ STATE = Path("/dev/shm")
 PREFIX = "cmlab"
 BURST_SECONDS = 0.001
 BURST_BYTES_MIN = 131072  # room for a whole GSO packet: smaller, the shaper cuts it up, at a core per receiver
+SMOOTH_SECONDS = 0.0005  # more than a shaper's timer is late, or the line would lose what it may not save up
+SMOOTH_BYTES = (8192, BURST_BYTES_MIN)
 QUEUE = "50ms"
 SETTINGS = [
     "net.ipv4.tcp_slow_start_after_idle=0",
@@ -47,6 +49,8 @@ class Shape:
     """What is built.
 
     `rate` is that of a NIC in each direction and `uplink` that of a rack, in bit/s. Hosts fill the racks in order.
+    With `smooth` a line saves up next to nothing in a pause: its shapers' buckets are small, and packets half of that,
+    which costs more of the processor.
     """
 
     hosts: int
@@ -54,6 +58,7 @@ class Shape:
     nics: int = 1
     racks: int = 1
     uplink: int = 0
+    smooth: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -101,12 +106,15 @@ class Network:
         return ["ip", "netns", "exec", self.namespace(host)]
 
     def set_rate(self, rate: int) -> None:
-        """Give every NIC another rate, in bit/s, while what runs goes on. Racks' uplinks stay as they are."""
+        """Give every NIC another rate, in bit/s, while what runs goes on. Racks' uplinks stay as they are.
+
+        Connections that are open keep the packets of the rate before.
+        """
         switches = self._prefix + "sw"
         for host in self.shape.names:
             for nic in range(self.shape.nics):
-                _limit(self.namespace(host), f"eth{nic}", rate, "change")
-                _limit(switches, f"{host}n{nic}", rate, "change")
+                self._limit(self.namespace(host), f"eth{nic}", rate, "change")
+                self._limit(switches, f"{host}n{nic}", rate, "change")
 
     def take_down(self, host: str) -> None:
         """Cut a host off: its cables are pulled at the switch, and nothing is said to anybody."""
@@ -169,8 +177,8 @@ class Network:
         run("ip", "-n", switches, "link", "set", port, "master", bridge, "up")
         run("ip", "-n", there, "addr", "add", f"{self.address(host, nic)}/24", "dev", device)
         run("ip", "-n", there, "link", "set", device, "up")
-        _limit(there, device, self.shape.rate)
-        _limit(switches, port, self.shape.rate)
+        self._limit(there, device, self.shape.rate)
+        self._limit(switches, port, self.shape.rate)
 
     def _join_racks(self, switches: str, nic: int) -> None:
         core = f"core{nic}"
@@ -182,7 +190,22 @@ class Network:
             run("ip", "-n", switches, "link", "set", up, "master", f"br{nic}r{rack}", "up")
             run("ip", "-n", switches, "link", "set", down, "master", core, "up")
             for device in (up, down):
-                _limit(switches, device, self.shape.uplink // self.shape.nics)
+                self._limit(switches, device, self.shape.uplink // self.shape.nics)
+
+    def _limit(self, namespace: str, device: str, rate: int, verb: str = "add") -> None:
+        burst = bucket(rate, smooth=self.shape.smooth)
+        shaping = ["root", "tbf", "rate", f"{rate}bit", "burst", str(burst), "latency", QUEUE]
+        run("tc", "-n", namespace, "qdisc", verb, "dev", device, *shaping)
+        if self.shape.smooth:
+            run("ip", "-n", namespace, "link", "set", device, "gso_max_size", str(burst // 2))
+
+
+def bucket(rate: int, *, smooth: bool) -> int:
+    """Bytes that a shaper lets through at once after a pause."""
+    if not smooth:
+        return max(BURST_BYTES_MIN, int(rate / 8 * BURST_SECONDS))
+    least, most = SMOOTH_BYTES
+    return min(most, max(least, int(rate / 8 * SMOOTH_SECONDS)))
 
 
 @contextlib.contextmanager
@@ -193,12 +216,6 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _limit(namespace: str, device: str, rate: int, verb: str = "add") -> None:
-    burst = max(BURST_BYTES_MIN, int(rate / 8 * BURST_SECONDS))
-    shaping = ["root", "tbf", "rate", f"{rate}bit", "burst", str(burst), "latency", QUEUE]
-    run("tc", "-n", namespace, "qdisc", verb, "dev", device, *shaping)
 
 
 def namespaces() -> list[str]:

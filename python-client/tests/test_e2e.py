@@ -196,8 +196,7 @@ def test_predictions_are_made_of_what_a_cells_turns_have_measured():
     seen = gauges.Gauges(["a", "b"])
     ops = 2 * cells.MICROBATCHES
     seen.tokens[False] = [step(0.01, 0.02, runner=ops * 0.0001)] * 3
-    seen.ways[0].extend([0.002, 0.003, 0.9])
-    seen.ways[1].extend([0.004])
+    seen.crossings[cells.OVERLAPPED.name] = [[[there, 0.004]] for there in (0.002, 0.003, 0.9)]
     assert seen.stated(cells.OVERLAPPED, split=False) == {
         "transfer": [(0.003, 0.004)],
         "hosts": ["a", "b"],
@@ -210,6 +209,16 @@ def test_predictions_are_made_of_what_a_cells_turns_have_measured():
         seen.predicted(cells.OVERLAPPED, schedule)
         == cm.simulate(schedule, **seen.stated(cells.OVERLAPPED, split=False)).makespan
     )
+
+
+def test_adaptive_is_told_of_transfers_among_those_of_eager_1f1b():
+    seen = gauges.Gauges(["a", "b", "c"])
+    seen.tokens[True] = [step(0.01, 0.01, 0.01) + step(0.01, 0.01, 0.01)[:1]]
+    seen.crossings = {cells.EAGER.name: [[[0.02, 0.021], [0.03, 0.031]]], cells.OVERLAPPED.name: [[[0.01] * 2] * 2]}
+    assert seen.pairs(cells.ADAPTIVE, split=True) == [(0.02, 0.021), (0.03, 0.031)]
+    assert seen.pairs(cells.BOUND, split=True) == [(0.0, 0.0)] * 2
+    chosen = seen.adaptive(cells.ADAPTIVE, 5)
+    assert (chosen.name, chosen.stages, chosen.split) == ("adaptive", 3, True)
 
 
 def test_operations_take_together_what_a_stage_computes():
@@ -238,12 +247,5 @@ def test_where_stages_compute_methods_that_overlap_are_told_of_steps_with_transf
             cells.ADAPTIVE.name: 0.012,
             cells.BOUND.name: 0.01,
         }
-        assert seen.pair(cells.EAGER, split=split) == (0.005, 0.006)
+        assert seen.pairs(cells.EAGER, split=split) == [(0.005, 0.006)]
     assert seen.compute(cells.EAGER, split=False) == pytest.approx([0.032 * cells.MICROBATCHES] * 2)
-
-
-@pytest.mark.parametrize(("pieces", "split"), [(0.01, True), (0.013, False)])
-def test_adaptive_is_of_the_backward_that_is_faster(pieces, split):
-    seen = gauges.Gauges(["a", "b"])
-    seen.tokens = seen.loaded = {True: [step(0.01, pieces, pieces)], False: [step(0.01, 0.02)]}
-    assert {seen.adaptive(method, 5).split for method in (cells.BOUND, cells.ADAPTIVE)} == {split}

@@ -332,6 +332,15 @@ def test_small_tensors_keep_the_slices_of_the_cases():
         assert tiles == {(True,) * len(case.spec.shape)}
 
 
+@pytest.mark.parametrize(
+    ("mbit", "smooth", "rough"), [(100, 8192, 131072), (500, 31250, 131072), (4000, 131072, 500000)]
+)
+def test_a_smooth_line_saves_up_little_in_a_pause(mbit, smooth, rough):
+    rate = mbit * 1_000_000
+    assert network.bucket(rate, smooth=True) == smooth
+    assert network.bucket(rate, smooth=False) == rough
+
+
 def test_values_are_the_numbers_of_their_places():
     part = cases.values((3, 4, 5), ((1, 3), (0, 2), (4, 5)), "int32")
     assert part.tolist() == [[[24], [29]], [[44], [49]]]
