@@ -1,4 +1,8 @@
-"""crossmesh, through the ordinary client: a sender or a receiver in each process."""
+"""crossmesh, through the ordinary client: a sender or a receiver in each process.
+
+A peer sends from the memory in which its user has built the tiles. So does crossmesh where they were built in arrays of
+`tx.arrays()`; what was built elsewhere it copies first, and is measured too.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from .boxes import Array, Box, Work
 from .peer import Peer
 
 
-class Crossmesh(Peer):
-    """`send` on the hosts of the source mesh, `recv` on those of the destination."""
+class Copying(Peer):
+    """`send` of tiles in this process's own memory on the hosts of the source mesh, `recv` on those of the other."""
 
     def meet(self, hellos: dict[str, Any]) -> None:
         """Connects to the agent of this host."""
@@ -63,8 +67,8 @@ class Crossmesh(Peer):
                 end.close()
 
 
-class InPlace(Crossmesh):
-    """The same with tiles that were built in the agent's memory, so that nothing is copied before it is sent."""
+class InPlace(Copying):
+    """The same with tiles that were built in the agent's memory, as a trainer builds them: nothing is copied."""
 
     def prepare(self) -> None:
         """Builds them."""

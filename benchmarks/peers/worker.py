@@ -20,8 +20,8 @@ from .boxes import Work, values
 from .peer import CannotDo, Peer
 
 PEERS: Final = {
-    "crossmesh": ("ours", "Crossmesh"),
-    "in place": ("ours", "InPlace"),
+    "crossmesh": ("ours", "InPlace"),
+    "crossmesh, copying": ("ours", "Copying"),
     "mpi send/recv": ("mpi", "MpiSendRecv"),
     "mpi bcast": ("mpi", "MpiBcast"),
     "gloo send/recv": ("gloo", "GlooSendRecv"),

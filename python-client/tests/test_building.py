@@ -18,15 +18,13 @@ def copies(monkeypatch):
     """What `send` copies."""
     made = []
 
-    class Counting:
-        def __getattr__(self, name):
-            return getattr(np, name)
+    copy_tile = _sender.copy_tile
 
-        def copyto(self, place, source, **named):
-            made.append(source.nbytes)
-            np.copyto(place, source, **named)
+    def counting(place, source):
+        made.append(source.nbytes)
+        copy_tile(place, source)
 
-    monkeypatch.setattr(_sender, "np", Counting())
+    monkeypatch.setattr(_sender, "copy_tile", counting)
     return made
 
 

@@ -13,7 +13,6 @@ from weakref import ref
 import numpy as np
 
 from ._errors import AgentUnavailable
-from ._events import Tile
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -70,11 +69,3 @@ def aligned(nbytes: int) -> Bytes:
     memory: Bytes = np.empty(nbytes + ALIGNMENT, np.uint8)
     skip = -memory.ctypes.data % ALIGNMENT
     return memory[skip : skip + nbytes]
-
-
-def tile_view(memory: Bytes, tile: Tile, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A tile inside the memory of its set."""
-    shape = tuple(hi - lo for lo, hi in tile.box)
-    if tile.bytes == 0:
-        return np.empty(shape, dtype)
-    return memory[tile.offset : tile.offset + tile.bytes].view(dtype).reshape(shape)

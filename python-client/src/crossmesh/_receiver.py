@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,26 +10,9 @@ from ._arena import Bytes, aligned
 from ._channel import ChannelEnd
 from ._errors import CrossmeshError, LayoutError
 from ._events import Opened, Received
+from ._places import Places
 from ._spec import Leaf
 from ._transfer import Transfer
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a tile lies in a set, and whose it is."""
-
-    tensor: int
-    devices: tuple[int, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int
-    shared: bool
-
-    def over(self, memory: Bytes) -> np.ndarray[Any, Any]:
-        array: np.ndarray[Any, Any] = np.ndarray(self.shape, self.dtype, memory, self.offset)
-        if self.shared:
-            array.flags.writeable = False
-        return array
 
 
 class Receiver(ChannelEnd):
@@ -42,7 +23,8 @@ class Receiver(ChannelEnd):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._unposted: list[int] = []
         self._copies = 0
-        self._places: list[_Place] = []
+        self._places: Places | None = None
+        self._named: list[int] = []
         super().__init__(*arguments, **named)
 
     @property
@@ -94,7 +76,9 @@ class Receiver(ChannelEnd):
     def on_open(self, event: Opened) -> None:
         """See `Listener`."""
         with self._lock:
-            self._places = _places(event, self._leaves, self._session.host)
+            twice = [_boxes_held_twice(leaf, self._session.host) for leaf in self._leaves]
+            self._places = Places(event.tiles, self._leaves, lambda tile: tile.box in twice[tile.tensor])
+            self._named = [number for number, leaf in enumerate(self._leaves) if leaf.named is not None]
             super().on_open(event)
             for step in self._unposted:
                 if step in self._transfers:
@@ -132,38 +116,17 @@ class Receiver(ChannelEnd):
             transfer._fail(failure)
 
     def _arrange(self, memory: Bytes) -> Any:
-        held: list[dict[int, np.ndarray[Any, Any]]] = [{} for _ in self._leaves]
-        for place in self._places:
-            array = place.over(memory)
-            arrays = held[place.tensor]
-            for device in place.devices:
-                arrays[device] = array
-        values: list[Any] = [dict(sorted(arrays.items())) if len(arrays) > 1 else arrays for arrays in held]
-        named = [number for number, leaf in enumerate(self._leaves) if leaf.named is not None]
-        if named:
+        places = self._places
+        assert places is not None
+        values: list[Any] = [*places.by_device(places.over(memory))]
+        if self._named:
             from .jax import assemble_all
 
             leaves = self._leaves
-            made = assemble_all([(held[n], leaves[n].named, leaves[n].shape) for n in named])
-            for number, whole in zip(named, made, strict=True):
+            made = assemble_all([(values[n], leaves[n].named, leaves[n].shape) for n in self._named])
+            for number, whole in zip(self._named, made, strict=True):
                 values[number] = whole
         return self._treedef.unflatten(values)
-
-
-def _places(opened: Opened, leaves: Sequence[Leaf], host: str) -> list[_Place]:
-    """What every step needs of the tiles, worked out once."""
-    twice = [_boxes_held_twice(leaf, host) for leaf in leaves]
-    return [
-        _Place(
-            tile.tensor,
-            tile.devices,
-            tuple(hi - lo for lo, hi in tile.box),
-            leaves[tile.tensor].dtype,
-            tile.offset if tile.bytes else 0,
-            tile.box in twice[tile.tensor],
-        )
-        for tile in opened.tiles
-    ]
 
 
 def _boxes_held_twice(leaf: Leaf, host: str) -> frozenset[tuple[tuple[int, int], ...]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
-from ._arena import Bytes, tile_view
 from ._channel import ChannelEnd, fresh
 from ._errors import CrossmeshError, TransferCancelled
 from ._events import Delivered, Opened, Sent, Tile
+from ._places import Array, Places, tile_shape
 from ._source import check_source, read_tile
+from ._spec import Leaf
 from ._transfer import Transfer
 
 AT_ONCE_BYTES_MAX = 1 << 18
@@ -22,10 +24,20 @@ AT_ONCE_BYTES_MAX = 1 << 18
 
 @dataclass(eq=False)
 class _Lent:
-    """A staging set that the caller builds a step in, and the address where it starts."""
+    """A staging set that the caller builds a step in, the address where it starts, and the arrays over its tiles."""
 
     number: int
     start: int = 0
+    arrays: list[ref[Array]] = field(default_factory=list)
+
+
+Index = tuple[slice, ...] | None
+"""What a tile is of its whole tensor; `None` for all of it."""
+
+
+def copy_tile(place: Array, source: Array) -> None:
+    """Lay a tile of the same shape and type at its place."""
+    place[...] = source
 
 
 class Sender(ChannelEnd):
@@ -39,8 +51,12 @@ class Sender(ChannelEnd):
         self._lent: dict[int, _Lent] = {}
         self._cancelled_early: list[tuple[int, str]] = []
         self._queued = 0
-        self._places: dict[int, list[tuple[Tile, np.ndarray[Any, Any]]]] = {}
+        self._places: Places | None = None
+        self._tiles: list[tuple[Tile, Index]] = []
+        self._staging: dict[int, list[tuple[Tile, Index, Array]]] = {}
         super().__init__(*arguments, **named)
+        stated = zip(self._leaves, self._boxes, strict=True)
+        self._stated = [(leaf.shape, leaf.dtype, leaf, boxes) for leaf, boxes in stated]
         self._stager = threading.Thread(target=self._stage_all, name=f"crossmesh-stage-{self.name}", daemon=True)
         self._stager.start()
 
@@ -72,8 +88,9 @@ class Sender(ChannelEnd):
             ```
         """
         values = self._treedef.flatten_up_to(x)
-        for value, leaf, boxes in zip(values, self._leaves, self._boxes, strict=True):
-            check_source(value, leaf, boxes, self._devices)
+        for value, (shape, dtype, leaf, boxes) in zip(values, self._stated, strict=True):
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+                check_source(value, leaf, boxes, self._devices)
         with self._lock:
             transfer = self._new_transfer(step)
             at_once = self._set_at_once(values)
@@ -129,22 +146,22 @@ class Sender(ChannelEnd):
             ```
         """
         opened = self.wait_open(timeout)
-        held: list[dict[int, Any]] = [{} for _ in self._leaves]
-        if opened.set_bytes:
-            memory = self._lend(opened, self._take_free(timeout))
-            for tile in opened.tiles:
-                array = tile_view(memory, tile, self._leaves[tile.tensor].dtype)
-                held[tile.tensor].update(dict.fromkeys(tile.devices, array))
-        return self._treedef.unflatten([dict(sorted(arrays.items())) for arrays in held])
+        places = self._places
+        assert places is not None
+        if not opened.set_bytes:
+            return self._treedef.unflatten([{} for _ in self._leaves])
+        return self._treedef.unflatten(places.by_device(self._lend(opened, places, self._take_free(timeout))))
 
-    def _lend(self, opened: Opened, chosen: int) -> Bytes:
-        """The memory of a staging set, which is free again when nobody holds it, unless it was sent."""
+    def _lend(self, opened: Opened, places: Places, chosen: int) -> list[Array]:
+        """Arrays over a staging set, which is free again when nobody holds any of them, unless it was sent."""
         lent = _Lent(chosen)
         memory = self._session.arena.owned(opened.sets[chosen], opened.set_bytes, lambda: self._take_back(lent))
+        arrays = places.over(memory)
         lent.start = memory.ctypes.data
+        lent.arrays = [ref(array) for array in arrays]
         with self._lock:
             self._lent[lent.start] = lent
-        return memory
+        return arrays
 
     def _lent_with(self, values: list[Any], opened: Opened) -> _Lent | None:
         """The lent set that the first tile lies in at its place, which is the channel's from now on."""
@@ -225,10 +242,7 @@ class Sender(ChannelEnd):
             if transfer.done():
                 return
             if opened.set_bytes:
-                for tile, place in self._places_in(chosen, opened):
-                    source = read_tile(values[tile.tensor], self._leaves[tile.tensor], tile)
-                    if lent is None or source.ctypes.data != place.ctypes.data:
-                        np.copyto(place, source, casting="no")
+                self._lay(values, self._staging_of(chosen, opened), lent)
             transfer._take()
             with self._lock:
                 if transfer.done():
@@ -239,17 +253,35 @@ class Sender(ChannelEnd):
             if not sent:
                 self._free.put(chosen)
 
-    def _places_in(self, chosen: int, opened: Opened) -> list[tuple[Tile, np.ndarray[Any, Any]]]:
-        """Each tile that this process stages and where it lies in a staging set."""
-        places = self._places.get(chosen)
-        if places is None:
-            memory = self._session.arena.root(opened.sets[chosen], opened.set_bytes)
-            places = [(tile, tile_view(memory, tile, self._leaves[tile.tensor].dtype)) for tile in opened.tiles]
-            self._places[chosen] = places
-        return places
+    def _lay(self, values: list[Any], staging: list[tuple[Tile, Index, Array]], lent: _Lent | None) -> None:
+        """Copy what does not lie at its place yet."""
+        if lent is None:
+            for tile, index, place in staging:
+                value = values[tile.tensor]
+                if type(value) is np.ndarray:
+                    copy_tile(place, value if index is None else value[index])
+                else:
+                    copy_tile(place, read_tile(value, self._leaves[tile.tensor], tile))
+            return
+        for (tile, _, place), built in zip(staging, lent.arrays, strict=True):
+            source = read_tile(values[tile.tensor], self._leaves[tile.tensor], tile)
+            if built() is not source and source.ctypes.data != place.ctypes.data:
+                copy_tile(place, source)
+
+    def _staging_of(self, chosen: int, opened: Opened) -> list[tuple[Tile, Index, Array]]:
+        """Each tile that this process stages, what it is of its tensor, and where it lies in a staging set."""
+        staging = self._staging.get(chosen)
+        if staging is None:
+            assert self._places is not None
+            arrays = self._places.over(self._session.arena.root(opened.sets[chosen], opened.set_bytes))
+            staging = [(*tile, array) for tile, array in zip(self._tiles, arrays, strict=True)]
+            self._staging[chosen] = staging
+        return staging
 
     def on_open(self, event: Opened) -> None:
         """See `Listener`."""
+        self._places = Places(event.tiles, self._leaves)
+        self._tiles = [(tile, _index_of(tile, self._leaves[tile.tensor])) for tile in event.tiles]
         for number in range(len(event.sets) or self._depth):
             self._free.put(number)
         with self._lock:
@@ -274,3 +306,9 @@ class Sender(ChannelEnd):
         super().on_failed(error)
         self._free.put(-1)
         self._work.put(None)
+
+
+def _index_of(tile: Tile, leaf: Leaf) -> Index:
+    if tile_shape(tile) == leaf.shape:
+        return None
+    return tuple(slice(lo, hi) for lo, hi in tile.box)

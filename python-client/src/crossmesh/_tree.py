@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 from ._errors import LayoutError
@@ -94,13 +95,16 @@ class _OwnTree:
     def flatten_up_to(self, tree: Any) -> list[Any]:
         if self._node.build is None:
             return [tree]
+        values: list[Any] = []
+        if _collect(self._node, tree, values):
+            return values
         return [leaf for _, leaf in _leaves(self._node, "", tree)]
 
 
 class _Node:
     """A container: how to name its children, read them and put them together. A leaf has no `build`."""
 
-    __slots__ = ("build", "children", "kind", "names")
+    __slots__ = ("build", "children", "flat", "getters", "keys", "kind", "names")
 
     def __init__(
         self,
@@ -113,6 +117,9 @@ class _Node:
         self.names = names  # (key path entry, how to get the child)
         self.children = children
         self.build = build
+        self.getters = [getter for _, getter in names]
+        self.keys = frozenset(self.getters) if kind is not None and issubclass(kind, dict) else None
+        self.flat = all(child.build is None for child in children)
 
 
 def _describe(tree: Any, path: str) -> _Node:
@@ -173,9 +180,30 @@ def _leaves(node: _Node, path: str, tree: Any) -> Iterator[tuple[str, Any]]:
         yield from _leaves(child, path + name, held[getter])
 
 
+def _collect(node: _Node, tree: Any, values: list[Any]) -> bool:
+    """Add the leaves of a tree; whether it has the structure. Costs little, and names nothing."""
+    if node.build is None:
+        values.append(tree)
+        return True
+    if type(tree) is not node.kind:
+        return False
+    if tree is None:
+        return True
+    parts: Any = tree
+    if parts.keys() != node.keys if node.keys is not None else len(parts) != len(node.getters):
+        return False
+    held = [parts[getter] for getter in node.getters]
+    if node.flat:
+        values += held
+        return True
+    return all(_collect(child, value, values) for child, value in zip(node.children, held, strict=True))
+
+
 def _build(node: _Node, leaves: Iterator[Any]) -> Any:
     if node.build is None:
         return next(leaves)
+    if node.flat:
+        return node.build(list(islice(leaves, len(node.children))))
     return node.build([_build(child, leaves) for child in node.children])
 
 

@@ -3,6 +3,7 @@ package io.crossmesh.transfer;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.mesh.Box;
 import io.crossmesh.mesh.Sharding;
+import io.crossmesh.plan.Chosen;
 import io.crossmesh.plan.Forwarding;
 import io.crossmesh.plan.Move;
 import io.crossmesh.plan.Plan;
@@ -26,8 +27,14 @@ import java.util.function.Predicate;
  * themselves.
  */
 final class Bundles {
-  /** Chunks of a bundle, in bytes: what a link carries at its best rate. No member is larger. */
+  /** The largest member of a bundle, in bytes. */
+  static final long MEMBER_BYTES_MAX = 1 << 20;
+
+  /** Chunks of a bundle, in bytes, where other slices cross the NICs at its ends too. */
   static final long CHUNK_BYTES = 1 << 20;
+
+  /** Where nothing else does: as a large slice by itself, since each chunk is a rendezvous. */
+  static final long CHUNK_BYTES_ALONE = Chosen.MAX_CHUNK_BYTES;
 
   private record Tile(int tensor, Box box) {}
 
@@ -44,6 +51,7 @@ final class Bundles {
   private final Landings landings;
   private final int[] head;
   private final long[] bytes;
+  private final Map<List<String>, Boolean> apart = new HashMap<>();
 
   /** Where tiles lie in the landing sets of a host. */
   interface Landings {
@@ -96,7 +104,7 @@ final class Bundles {
     int last = origin.last;
     origin.last = ALONE;
     // The slices of a tile are not larger than it: none of a small tile is passed over here.
-    if (move.bytes() > CHUNK_BYTES) {
+    if (move.bytes() > MEMBER_BYTES_MAX) {
       return;
     }
     TensorReshard tensor = tensor(move);
@@ -167,7 +175,26 @@ final class Bundles {
   /** Size of the chunks in which a move and what travels with it are cut. */
   long chunkBytes(int move) {
     Move first = plan.moves().get(move);
-    return bytes[move] == first.bytes() ? first.chunkBytes() : Math.min(bytes[move], CHUNK_BYTES);
+    if (bytes[move] == first.bytes()) {
+      return first.chunkBytes();
+    }
+    return Math.min(bytes[move], apart(first.route()) ? CHUNK_BYTES_ALONE : CHUNK_BYTES);
+  }
+
+  /** Whether all that leaves the first host of a route of two, or reaches the second, goes so. */
+  private boolean apart(List<String> route) {
+    return apart.computeIfAbsent(
+        route,
+        r ->
+            plan.moves().stream()
+                .map(Move::route)
+                .allMatch(other -> other.equals(r) || !meets(other, r)));
+  }
+
+  private static boolean meets(List<String> other, List<String> route) {
+    int last = other.size() - 1;
+    int sends = other.indexOf(route.getFirst());
+    return (sends >= 0 && sends < last) || other.indexOf(route.getLast()) > 0;
   }
 
   private TensorReshard tensor(Move move) {

@@ -9,6 +9,7 @@ import io.crossmesh.transfer.sim.SimNetwork;
 import io.crossmesh.transfer.sim.SimProcess;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -42,36 +43,56 @@ class BundlesTest {
         .until(() -> from.stream().allMatch(SimProcess::settled), Quad.SECOND, "all are told");
   }
 
-  @Test
-  void manySmallTensorsAreOneMessageAndALargerBundleIsCutIntoChunks() {
-    long count = 300;
-    long elements = 4096;
-    List<List<Long>> shapes = new ArrayList<>();
-    List<String> specs = new ArrayList<>();
-    for (int t = 0; t < count; t++) {
-      shapes.add(List.of(elements));
-      specs.add("R");
-    }
+  private static final long BYTES = 300 * 4096 * Integer.BYTES;
+
+  /** Tensors of 16 KiB, 300 of them. */
+  private static List<List<Long>> small() {
+    return new ArrayList<>(Collections.nCopies(300, List.of(1L, 4096L)));
+  }
+
+  /** Sends tensors cut by their first dimension to host d; what host a sends in each step. */
+  private long messages(List<List<Long>> shapes, List<String> from) {
     EngineOptions options = Cases.options(64, 4);
     try (Quad quad =
         new Quad(directory, 64 << 20, options, new Random(1), SimNetwork.Weather.FAIR)) {
-      Mesh src = Mesh.ofHosts(List.of(1), List.of("a"));
-      Mesh dst = Mesh.ofHosts(List.of(1), List.of("d"));
-      SimProcess a =
-          quad.host("a")
-              .open(Cases.open("x", Side.SRC, tensors(src, shapes, specs), List.of(0), 1));
-      SimProcess d =
-          quad.host("d")
-              .open(Cases.open("x", Side.DST, tensors(dst, shapes, specs), List.of(0), 1));
-      quad.cluster().until(() -> a.isOpen() && d.isOpen(), Quad.SECOND, "it opens");
-      for (long step = 0; step < STEPS; step++) {
-        step(quad, List.of(a), List.of(d), step);
+      Mesh src = Mesh.ofHosts(List.of(from.size()), from);
+      Mesh dst = Mesh.ofHosts(List.of(from.size()), List.of("d"));
+      List<String> specs = Collections.nCopies(shapes.size(), "S0 R");
+      List<TensorSide> source = tensors(src, shapes, specs);
+      List<SimProcess> senders = new ArrayList<>();
+      List<Integer> devices = new ArrayList<>();
+      for (int device = 0; device < from.size(); device++) {
+        devices.add(device);
+        senders.add(
+            quad.host(from.get(device))
+                .open(Cases.open("x", Side.SRC, source, List.of(device), 1)));
       }
-      Counters.Traffic sent = quad.host("a").status().traffic();
-      assertThat(sent.bulkBytesSent()).isEqualTo(STEPS * count * elements * Integer.BYTES);
-      long chunks = Math.ceilDiv(count * elements * Integer.BYTES, Bundles.CHUNK_BYTES);
-      assertThat(sent.bulkMessagesSent()).isEqualTo(STEPS * chunks);
+      SimProcess d =
+          quad.host("d").open(Cases.open("x", Side.DST, tensors(dst, shapes, specs), devices, 1));
+      quad.cluster()
+          .until(
+              () -> d.isOpen() && senders.stream().allMatch(SimProcess::isOpen),
+              Quad.SECOND,
+              "it opens");
+      for (long step = 0; step < STEPS; step++) {
+        step(quad, senders, List.of(d), step);
+      }
+      return quad.host("a").status().traffic().bulkMessagesSent() / STEPS;
     }
+  }
+
+  @Test
+  void manySmallTensorsAreCutIntoTheChunksOfALargeOne() {
+    long chunks = Math.ceilDiv(BYTES, Bundles.CHUNK_BYTES_ALONE);
+    assertThat(messages(small(), List.of("a"))).isEqualTo(chunks);
+  }
+
+  @Test
+  void aBundleWhoseReceiverGetsMoreFromAnotherHostTravelsInSmallerChunks() {
+    List<List<Long>> shapes = small();
+    shapes.add(List.of(2L, 4096L)); // of which either host sends half
+    long chunks = Math.ceilDiv(BYTES + 4096 * Integer.BYTES, Bundles.CHUNK_BYTES);
+    assertThat(messages(shapes, List.of("a", "b"))).isEqualTo(chunks);
   }
 
   @ParameterizedTest(name = "seed {0}")
