@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from lab.errors import CannotStart, LabError
@@ -31,9 +31,10 @@ def timed(
     rhos: Annotated[str, typer.Option("--rho", help="2c / T; several, separated by commas.")] = "0.15,0.3,0.6,1.0,1.3",
     repeats: Annotated[int, typer.Option(help="Steps of each method that count; the median is taken.")] = 5,
     traces: Annotated[Path | None, typer.Option(help="Folder for a trace of each method, of the last ratio.")] = None,
+    compute: Annotated[float, typer.Option("--compute-ms", help="T: what a micro-batch takes on a stage.")] = 30.0,
 ) -> None:
     """Run timed stages on a lab."""
-    run(results, model, stages, rhos, repeats, jax=False, traces=traces)
+    run(results, model, stages, rhos, repeats, jax=False, compute=compute / 1e3, traces=traces)
 
 
 @app.command("jax")
@@ -58,16 +59,13 @@ def picture(
     draw_step(trace, path)
 
 
-def run(
-    results: Path, model: str, stages: int, rhos: str, repeats: int, *, jax: bool, traces: Path | None = None
-) -> None:
-    """Measure, and keep what was measured however it ends."""
+def run(results: Path, model: str, stages: int, rhos: str, repeats: int, *, jax: bool, **options: Any) -> None:
+    """Measure, and keep what was measured however it ends; `options` as in `measure`."""
     require_tools()
     found: list[Cell] = []
     try:
-        measure(
-            model, [float(rho) for rho in rhos.split(",")], stages, repeats, progress, found, jax=jax, traces=traces
-        )
+        ratios = [float(rho) for rho in rhos.split(",")]
+        measure(model, ratios, stages, repeats, progress, found, jax=jax, **options)
     finally:
         keep(results, found)
 

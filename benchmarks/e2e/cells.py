@@ -15,7 +15,7 @@ RHOS = (0.15, 0.3, 0.6, 1.0, 1.3)
 """2c / T: c is the time of a boundary at the line rate, T what a micro-batch computes on a stage."""
 MICROBATCHES = 32
 COMPUTE_SECONDS = 0.03
-"""T of a timed stage: forward, input gradient and weight gradient take a third each."""
+"""T of a timed stage, unless told otherwise: forward, input gradient and weight gradient take a third each."""
 SCALE = 256
 """Bytes of a timed boundary are the paper's over this."""
 
@@ -99,9 +99,9 @@ U_TRANSFORMER = Model(
 MODELS = {"gpt": GPT, "u_transformer": U_TRANSFORMER}
 
 
-def timed_pipeline(model: Model, hosts: list[str], token: bool) -> pp.Pipeline:
+def timed_pipeline(model: Model, hosts: list[str], token: bool, compute: float = COMPUTE_SECONDS) -> pp.Pipeline:
     """A chain of stages, one on each host, that wait; the values of each boundary have names of their own."""
-    third = COMPUTE_SECONDS / 3
+    third = compute / 3
     stages = []
     for number, host in enumerate(hosts):
         inputs: dict[str, Any] = {}

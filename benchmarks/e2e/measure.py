@@ -73,6 +73,8 @@ class Cell:
     """c: seconds of a boundary at that rate."""
     jax: bool = False
     """Whether the stages compute, or wait."""
+    compute: float = cells.COMPUTE_SECONDS
+    """T."""
     runs: list[Run] = field(default_factory=list)
 
     def run(self, method: Method) -> Run | None:
@@ -103,17 +105,17 @@ class Bench:
     """A lab whose hosts run the stages of a model."""
 
     def __init__(
-        self, network: Network, hosts: Hosts, model: str, say: Callable[[str], None], *, jax: bool = False
+        self, network: Network, hosts: Hosts, model: str, say: Callable[[str], None], compute: float, *, jax: bool
     ) -> None:
         self._network = network
         self._hosts = hosts
         self._names = hosts.names
         self._say = say
         self._numbers = itertools.count()
-        self._about = {"model": model, "jax": jax, "hosts": self._names}
+        self._about = {"model": model, "jax": jax, "hosts": self._names, "compute": compute}
         self._meet()
         self._bytes = self._all({"do": "load"})[self._names[0]]["bytes"]
-        self._work = cells.COMPUTE_SECONDS
+        self._work = compute
 
     def cell(self, rho: float, methods: Sequence[Method], repeats: int, traces: Path | None = None) -> Cell:
         """Set the rate for a ratio and run the methods in turn; `traces` is a folder for a trace of each method.
@@ -123,8 +125,9 @@ class Bench:
         self._network.set_rate(wire_rate(self._bytes, rho, self._work))
         rate = line_rate(self._network)
         about = self._about
-        cell = Cell(about["model"], rho, len(self._names), rate, self._bytes / rate, bool(about["jax"]))
-        self._say(f"{about}, rho {rho:g}: {rate * 8e-6:.0f} Mbit/s, T {self._work * 1e3:.1f} ms")
+        cell = Cell(about["model"], rho, len(self._names), rate, self._bytes / rate, bool(about["jax"]), self._work)
+        what = f"{cell.model} over {cell.stages} stages, rho {rho:g}"
+        self._say(f"{what}: {rate * 8e-6:.0f} Mbit/s, T {self._work * 1e3:.1f} ms")
         view = topology(Shape(len(self._names), round(rate * 8)), rate, self._latency).to_json()
         gauges = Gauges(self._names)
         turn = self._gauge_turn(gauges, methods, view)
@@ -269,7 +272,7 @@ class Bench:
             self._hosts.answers(self._names[:1], ANSWER_SECONDS_MAX)
 
     def _stated_compute(self) -> list[float]:
-        return [cells.COMPUTE_SECONDS * cells.MICROBATCHES] * len(self._names)
+        return [self._work * cells.MICROBATCHES] * len(self._names)
 
     def _all(self, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
         self._hosts.ask(self._names, {"gauge": False, "times": False, "next": False} | self._about | request)
@@ -293,6 +296,7 @@ def measure(
     into: list[Cell],
     *,
     jax: bool,
+    compute: float = cells.COMPUTE_SECONDS,
     traces: Path | None = None,
 ) -> None:
     """Build a lab of so many hosts, dealt out to two cores, run cells in it, remove it.
@@ -304,10 +308,11 @@ def measure(
 
     - `into`: gets each cell when it is done, so that a run that is interrupted has what it measured.
     - `jax`: whether the stages compute, or wait.
+    - `compute`: T of stages that wait, in seconds.
     - `traces`: a folder for a trace of each method, of the last ratio.
     """
     methods = cells.METHODS if stages == 2 else cells.LONG
-    waits = {"moved": cells.MODELS[model].boundary_bytes, "compute": cells.COMPUTE_SECONDS}
+    waits = {"moved": cells.MODELS[model].boundary_bytes, "compute": compute}
     for group in [list(rhos)] if jax else [[rho] for rho in rhos]:
         rate = wire_rate(rho=max(group), **(ABOUT if jax else waits))
         say("building the network")
@@ -315,7 +320,7 @@ def measure(
             Network(Shape(stages, rate, smooth=True)) as network,
             Hosts(network, "256MiB", JAX_ENVIRONMENT, program="e2e.stage", cores=CORES) as hosts,
         ):
-            bench = Bench(network, hosts, model, say, jax=jax)
+            bench = Bench(network, hosts, model, say, compute, jax=jax)
             say("warming up")
             bench.warm_up(group[0])
             for rho in group:

@@ -91,7 +91,7 @@ class StageProcess:
             from . import computed
 
             return computed.pipeline(request["model"], hosts)
-        return cells.timed_pipeline(cells.MODELS[request["model"]], hosts, token=kind == "token")
+        return cells.timed_pipeline(cells.MODELS[request["model"]], hosts, kind == "token", request["compute"])
 
     def _open(self, request: dict[str, Any]) -> None:
         """A trainer for a method."""
