@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("--peer", action="append", choices=[peer for peer in PEERS if peer != OURS])
     parser.add_argument("--case", action="append", choices=[case.name for case in paper_cases()])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--warm-ups", type=int, default=8, help="untimed steps before them")
+    parser.add_argument("--warm-ups", type=int, default=24, help="untimed steps before them: JVMs compile meanwhile")
     parser.add_argument("--divide", type=int, default=DIVIDE, help="what dimension 0 of every tensor is divided by")
     parser.add_argument("--rate", help="run in the network lab (needs root), with NICs of this rate: 500Mbit/s")
     parser.add_argument("--json", type=Path)
