@@ -103,6 +103,10 @@ def _compare(ours: Group, theirs: Group, work: Work, warm_ups: int, repeats: int
                 taken = step(group, work, checked)
                 if turn >= 0:
                     seconds.append(taken)
+    except PeerGone:
+        # Its processes may wait for each other: they are ended, and not asked to let go.
+        opened = [group for group in opened if group is ours]
+        raise
     finally:
         for group in opened:
             group.call("close")

@@ -51,3 +51,25 @@ def test_the_messages_of_a_case_make_every_wanted_tile(case: Any) -> None:
         assert set(peers[host].tiles()) == set(work.wanted.get(host, ()))
         for box, tile in peers[host].tiles().items():
             assert np.array_equal(tile, whole[tuple(slice(lo, hi) for lo, hi in box)])
+
+
+@pytest.mark.usefixtures("_peers")
+def test_a_peer_that_hangs_is_not_asked_to_close_and_its_first_word_is_kept() -> None:
+    from peers.cases import work_of
+    from peers.group import PeerGone
+    from peers.measure import compare
+
+    class Fake:
+        def __init__(self, peer: str, hangs: bool) -> None:
+            self.peer, self._hangs, self.asked = peer, hangs, list[str]()
+
+        def call(self, do: str, **more: Any) -> dict[str, Any]:
+            self.asked.append(do)
+            if self._hangs and do in ("step", "close"):
+                raise PeerGone(f"{do}: no answer in time")
+            return {"h0": more.get("at", 0.0) + 1.0}
+
+    ours, theirs = Fake("crossmesh", False), Fake("slow", True)
+    rows = compare(ours, theirs, [work_of(case) for case in CASES[:2]], 1, 1, lambda row: None)  # type: ignore[arg-type]
+    assert [row.reason for row in rows] == ["step: no answer in time"] * 2
+    assert (ours.asked.count("close"), theirs.asked.count("close")) == (1, 0)
