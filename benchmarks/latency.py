@@ -3,13 +3,15 @@
     .venv/bin/python benchmarks/latency.py [--transport tcp|shm] [--bytes 4096] [--repeats 5]
 
 Two engines, each in a JVM of its own, send a step back and forth: half a round, medians of repeats that alternate with
-`ucx_perftest -t ucp_am_lat` on the same transport and size. What wakes sleeping processes, and what clients do, is in
-`crossmesh bench latency`.
+`ucx_perftest -t ucp_am_lat` on the same transport and size, and with two JVMs that do by JUCX what `ucx_perftest` does:
+over a connection each way, as agents have, and over one. What wakes sleeping processes, and what clients do, is in
+`crossmesh bench latency`. It needs a JDK, which it finds as agents find theirs.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import shutil
 import socket
@@ -17,6 +19,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from crossmesh._java import find_jar, find_java
@@ -27,7 +30,7 @@ from crossmesh._wires import wire
 RATIO_MAX = 1.5
 ROUNDS = 10_000
 SECONDS_MAX = 90.0
-SOURCE = Path(__file__).parent / "agents" / "Ping.java"
+AGENTS = Path(__file__).parent / "agents"
 
 
 def main() -> None:
@@ -38,52 +41,68 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     tls = wire(arguments.transport).ucx_tls
-    ours: list[tuple[float, float]] = []
-    plain: list[float] = []
+    nbytes = str(arguments.bytes)
+    ways: dict[str, Callable[[], tuple[float, float]]] = {
+        "agents": lambda: engines(tls, nbytes),
+        "JUCX, a connection each way": lambda: back_and_forth(tls, "Bare", ["2", nbytes]),
+        "JUCX, one connection": lambda: back_and_forth(tls, "Bare", ["1", nbytes]),
+        "ucx_perftest": lambda: (perftest(tls, arguments.bytes), math.nan),
+    }
+    halves: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(arguments.repeats):
-        ours.append(ping(tls, arguments.bytes))
-        plain.append(perftest(tls, arguments.bytes))
-    p50, p99, reference = (statistics.median(values) for values in (*zip(*ours, strict=True), plain))
+        for way, measure in ways.items():
+            halves[way].append(measure())
     print(f"{arguments.transport}, {arguments.bytes} bytes, half a round, medians of {arguments.repeats}")
-    fastest, slowest = min(half for half, _ in ours), max(half for half, _ in ours)
-    print(f"agents        p50 {p50:7.2f} us  p99 {p99:7.2f} us  ({fastest:.2f} to {slowest:.2f})")
-    print(f"ucx_perftest      {reference:7.2f} us  ({min(plain):.2f} to {max(plain):.2f})")
-    print(f"ratio {p50 / reference:.2f}, limit {RATIO_MAX}")
+    reference = statistics.median(half for half, _ in halves["ucx_perftest"])
+    for way, measured in halves.items():
+        p50s = [p50 for p50, _ in measured]
+        p99 = statistics.median(p99 for _, p99 in measured)
+        p50 = statistics.median(p50s)
+        print(
+            f"{way:28} p50 {p50:6.2f} us ({min(p50s):.2f} to {max(p50s):.2f})"
+            + ("" if math.isnan(p99) else f"  p99 {p99:7.2f} us  ratio {p50 / reference:.2f}")
+            + (f", limit {RATIO_MAX}" if way == "agents" else "")
+        )
 
 
-def ping(tls: str, nbytes: int) -> tuple[float, float]:
+def engines(tls: str, nbytes: str) -> tuple[float, float]:
     """Microseconds of half a round between two engines, p50 and p99."""
-    env = child_env() | {"UCX_TLS": tls}
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        command = [str(find_java().path), "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-        command += ["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC"]
-        path = find_ucx().library_path
-        command += [f"-Djava.library.path={path}"] if path else []
-        command += ["-cp", str(find_jar()), str(SOURCE)]
-        ends = [
-            subprocess.Popen(
-                [*command, name, f"{folder}/{name}", str(nbytes), str(ROUNDS)],
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for name in "ab"
-        ]
-        try:
-            said = [_line(end) for end in ends]
-            for end, other in zip(ends, reversed(said), strict=True):
-                _tell(end, other)
-            for end in ends:
-                assert _line(end) == "ready"
-            _tell(ends[0], "go")
-            p50, p99 = _line(ends[0]).split()
-            for end in ends:
-                end.wait(SECONDS_MAX)
-        finally:
-            for end in ends:
-                end.kill()
-                end.wait()
+        return back_and_forth(tls, "Ping", [folder, nbytes])
+
+
+def back_and_forth(tls: str, program: str, arguments: list[str]) -> tuple[float, float]:
+    """Microseconds of half a round between two processes of a program of `agents`, p50 and p99."""
+    env = child_env() | {"UCX_TLS": tls}
+    command = [str(find_java().path), "--add-opens=java.base/java.nio=ALL-UNNAMED"]
+    command += ["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC"]
+    path = find_ucx().library_path
+    command += [f"-Djava.library.path={path}"] if path else []
+    command += ["-cp", str(find_jar()), str(AGENTS / f"{program}.java")]
+    ends = [
+        subprocess.Popen(
+            [*command, name, *arguments, str(ROUNDS)],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "ab"
+    ]
+    try:
+        said = [_line(end) for end in ends]
+        for end, other in zip(ends, reversed(said), strict=True):
+            _tell(end, other)
+        for end in ends:
+            assert _line(end) == "ready"
+        _tell(ends[0], "go")
+        p50, p99 = _line(ends[0]).split()
+        for end in ends:
+            end.wait(SECONDS_MAX)
+    finally:
+        for end in ends:
+            end.kill()
+            end.wait()
     return float(p50), float(p99)
 
 
@@ -91,7 +110,7 @@ def _line(end: subprocess.Popen[str]) -> str:
     assert end.stdout is not None
     line = end.stdout.readline().strip()
     if not line:
-        raise SystemExit("An engine has ended; see above what it wrote.")
+        raise SystemExit("A process has ended; see above what it wrote.")
     return line
 
 

@@ -32,7 +32,7 @@ import java.util.concurrent.TimeUnit;
  *
  * <p>Steps are asked for ahead, as pipelines do.
  *
- * <p>Arguments: name (a or b), path of the arena, bytes of a step, rounds that count. It writes its
+ * <p>Arguments: name (a or b), folder of the arenas, bytes of a step, rounds that count. It writes its
  * epoch and address in one line, reads the other's, and writes "ready" once both channels are open;
  * a begins when it reads "go". In the end a writes the percentiles of half a round in microseconds.
  */
@@ -73,7 +73,7 @@ public final class Ping {
     var input = new BufferedReader(new InputStreamReader(System.in));
     long bytes = Long.parseLong(arguments[2]);
     int rounds = Integer.parseInt(arguments[3]);
-    Ping ping = new Ping(arguments[0], Path.of(arguments[1]), bytes, input);
+    Ping ping = new Ping(arguments[0], Path.of(arguments[1], arguments[0]), bytes, input);
     ping.until(() -> ping.out.open && ping.in.open);
     System.out.println("ready");
     if (ping.first) {
