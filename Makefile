@@ -8,12 +8,13 @@
 #   make soak-transfers  100,000 transfers over four agents, and what all processes hold meanwhile; TRANSFERS=N
 #   make kills   300 agents killed or stopped in the middle of the paper's cases, or KILLS=N, MINUTES=N; LINKS=N links go down as well (needs root)
 #   make lint    formatting, Error Prone, NullAway, ruff, mypy
-#   make bench   the link and a step's latency beside UCX's own; start, memory, opening; planning and schedules (make bench-planner); copies of tiles (make bench-tiles)
+#   make bench   the link and a step's latency beside UCX's own; start, memory, opening; planning and schedules (make bench-planner); copies of tiles (make bench-tiles);
+#                as root also the paper's cases at line rate (make bench-lab); three quarters of an hour
 #   make lab     the paper's cases over the line rate of a network of namespaces (needs root)
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-e2e bench-peers bench-planner bench-tiles fuzz fuzz-guided kills lab load soak soak-transfers wheel venv clean
+.PHONY: demo test test-java test-python lint format bench bench-costs bench-e2e bench-lab bench-link bench-peers bench-planner bench-small bench-steady bench-tiles fuzz fuzz-guided kills lab load soak soak-transfers wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -59,18 +60,46 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: venv bench-planner bench-tiles
+# All of them, also when one misses a limit; what needs a network needs root.
+BENCHMARKS = bench-planner bench-tiles bench-link bench-small bench-costs bench-steady
+
+bench: venv
+	$(MAKE) -k $(BENCHMARKS)$(if $(filter 0,$(shell id -u)), bench-lab)
+	@[ "$$(id -u)" = 0 ] || echo "What needs a network was not measured: run sudo make bench-lab."
+
+bench-link: venv
 	$(BIN)/crossmesh bench link --transport tcp
 	$(BIN)/crossmesh bench link --transport shm
 	$(BIN)/python benchmarks/link.py --transport tcp --mib 1
 	$(BIN)/python benchmarks/link.py --transport shm --mib 1
-	$(BIN)/crossmesh bench many
-	$(BIN)/crossmesh bench latency
+
+bench-small: venv
+	$(BIN)/crossmesh bench many --transport tcp
+	$(BIN)/crossmesh bench many --transport shm
+	$(BIN)/crossmesh bench latency --transport tcp
+	$(BIN)/crossmesh bench latency --transport shm
 	JAVA_HOME="$$(scripts/find-jdk)" $(BIN)/python benchmarks/latency.py --transport tcp
 	JAVA_HOME="$$(scripts/find-jdk)" $(BIN)/python benchmarks/latency.py --transport shm
+
+bench-costs: venv
 	$(BIN)/python benchmarks/costs.py
+
+bench-steady: venv
 	$(BIN)/python benchmarks/runner.py --jax
 	$(BIN)/python benchmarks/steady.py
+
+# The paper's cases at line rate: as large as the paper's by 8, of 8 MiB, beside two strategies, and over two NICs.
+LAB = cd benchmarks && ../$(BIN)/python -m lab run
+OVER_NICS = --rate 500Mbit/s --mib 64 --cases 1,2,3,4,5,6,7,9 --variants auto --repeats 3
+
+bench-lab: venv
+	$(LAB) --rate 500Mbit/s --variants auto --repeats 5
+	$(LAB) --rate 200Mbit/s --variants auto --repeats 3
+	$(LAB) --rate 500Mbit/s --mib 8 --variants auto --repeats 5
+	$(LAB) --rate 200Mbit/s --mib 8 --variants auto --repeats 5
+	$(LAB) --rate 500Mbit/s --mib 64 --cases 7,m7,m8 --variants "send_recv size,local_all_gather size,auto" --repeats 3
+	$(LAB) $(OVER_NICS) --nics 1
+	$(LAB) $(OVER_NICS) --nics 2
 
 # Each peer by itself: one that does not install is skipped, with a word, by the benchmark.
 # PEERS_PYTHON names an interpreter that has them; by default a virtual environment is made for them.

@@ -28,7 +28,7 @@ from crossmesh._ucx import find_ucx
 from crossmesh._wires import wire
 
 RATIO_MAX = 1.5
-ROUNDS = 10_000
+ROUNDS = 50_000
 SECONDS_MAX = 90.0
 AGENTS = Path(__file__).parent / "agents"
 

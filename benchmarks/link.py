@@ -101,7 +101,8 @@ def report(rates: dict[str, list[float]], transport: str, nbytes: int) -> None:
             continue
         best = max(beside, key=lambda name: beside[name])
         ratio = statistics.median(rates[ours]) / beside[best]
-        print(f"{ours}: {ratio:.2f} of {best.removeprefix(f'{ours}, ')}, limit {RATIO_MIN[transport]}")
+        limit = f", limit {RATIO_MIN[transport]}" if ours == "cycled" else ""
+        print(f"{ours}: {ratio:.2f} of {best.removeprefix(f'{ours}, ')}{limit}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Ping {
   private static final int DEPTH = 4;
-  private static final int WARM_UP_ROUNDS = 20_000;
+  private static final int WARM_UP_ROUNDS = 300_000;
   private static final long LIMIT_SECONDS = 60;
 
   private final boolean first;
