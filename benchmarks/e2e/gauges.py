@@ -42,7 +42,8 @@ class Gauges:
 
     - `hosts`: of the stages.
     - `tokens`: answers of all stages for each step in which only a token moved, by whether weight gradients are apart.
-    - `loaded`: the same for steps in which all moved while the stages computed; empty for stages that wait.
+    - `loaded`: the same for shorter steps in which all moved while the stages computed, by the method that they are
+      like too; empty for stages that wait.
     - `crossings`: what a transfer over each boundary takes, as trainers measure it in steps of a method that overlaps:
       by method, for each turn the seconds forward and backward of each boundary.
     - `steps`: seconds of gauge steps, by blocking method.
@@ -50,23 +51,26 @@ class Gauges:
 
     hosts: list[str]
     tokens: dict[bool, list[list[dict[str, Any]]]] = field(default_factory=lambda: {True: [], False: []})
-    loaded: dict[bool, list[list[dict[str, Any]]]] = field(default_factory=lambda: {True: [], False: []})
+    loaded: dict[tuple[str, bool], list[list[dict[str, Any]]]] = field(default_factory=dict)
     crossings: dict[str, list[list[list[float]]]] = field(default_factory=dict)
     steps: dict[str, list[float]] = field(default_factory=dict)
 
-    def times(self, split: bool, *, loaded: bool = False) -> Times:
-        """What operations take, what the runner adds to each among it: when only a token moves, or when all does.
+    def times(self, split: bool) -> Times:
+        """What operations take when only a token moves, what the runner adds to each among it."""
+        return self._times(self.tokens[split], split, cells.MICROBATCHES)
 
-        Each kind takes its median, and all of them together what the stage computed: a stage is held up now and then,
-        of which a median alone knows nothing.
+    def _times(self, steps: list[list[dict[str, Any]]], split: bool, microbatches: int) -> Times:
+        """Each kind takes its median, and all of them together what the stage computed: a stage is held up now and
+        then, of which a median alone knows nothing.
         """
-        steps = _undisturbed((self.loaded if loaded else self.tokens)[split])
-        ops = cells.MICROBATCHES * (3 if split else 2)
+        counted = _undisturbed(steps)
+        ops = microbatches * (3 if split else 2)
 
         def of(kind: str) -> list[float]:
             return [
                 statistics.median(
-                    step[stage][kind] * _held_up(step[stage]) + step[stage]["runner"] / ops for step in steps
+                    step[stage][kind] * _held_up(step[stage], microbatches) + step[stage]["runner"] / ops
+                    for step in counted
                 )
                 for stage in range(len(self.hosts))
             ]
@@ -75,12 +79,14 @@ class Gauges:
 
     def compute(self, method: Method, *, split: bool) -> list[float]:
         """Seconds that each stage computes in a step like a method's, the same transfers going on or none."""
-        steps = _undisturbed((self.loaded if self._is_loaded(method) else self.tokens)[split])
-        return [statistics.median(step[stage]["compute"] for step in steps) for stage in range(len(self.hosts))]
+        loaded = self._loaded(method, split=split)
+        steps = _undisturbed(loaded or self.tokens[split])
+        more = cells.MICROBATCHES / cells.OVERLAPPED_MICROBATCHES if loaded else 1
+        return [more * statistics.median(step[stage]["compute"] for step in steps) for stage in range(len(self.hosts))]
 
-    def _is_loaded(self, method: Method) -> bool:
-        """Whether transfers go on while a method computes, on the same cores: those of stages that compute."""
-        return bool(self.loaded[True]) and not method.blocking and not method.token
+    def _loaded(self, method: Method, *, split: bool) -> list[list[dict[str, Any]]] | None:
+        """Steps in which transfers go on as a method's do, on the same cores, where stages compute."""
+        return None if method.blocking or method.token else self.loaded.get((cells.gauge_of(method).name, split))
 
     def pairs(self, method: Method, *, split: bool) -> list[tuple[float, float]]:
         """Seconds of a transfer forward and backward over each boundary, as a method makes it."""
@@ -89,16 +95,15 @@ class Gauges:
             return [(0.0, 0.0) for _ in boundaries]
         if method.blocking:
             return [(blocking_transfer(self.steps[method.name]),) * 2 for _ in boundaries]
-        if self._is_loaded(method):
-            turns = [step[0]["transfers"] for step in self.loaded[split][-1:]]
-        else:
-            turns = self.crossings[cells.gauge_of(method).name]
+        loaded = self._loaded(method, split=split)
+        turns = [loaded[-1][0]["transfers"]] if loaded else self.crossings[cells.gauge_of(method).name]
         there, back = ([statistics.median(turn[b][way] for turn in turns) for b in boundaries] for way in (0, 1))
         return list(zip(there, back, strict=True))
 
     def stated(self, method: Method, *, split: bool) -> dict[str, Any]:
         """Times and network of a method, for `cm.simulate` and `adaptive`."""
-        times = self.times(split, loaded=self._is_loaded(method))
+        loaded = self._loaded(method, split=split)
+        times = self._times(loaded, split, cells.OVERLAPPED_MICROBATCHES) if loaded else self.times(split)
         return {"transfer": self.pairs(method, split=split), "hosts": self.hosts, **asdict(times)}
 
     def predicted(self, method: Method, schedule: cm.Schedule) -> float:
@@ -120,10 +125,10 @@ def _undisturbed(steps: Sequence[list[dict[str, Any]]]) -> list[list[dict[str, A
     return kept or list(steps)
 
 
-def _held_up(answer: dict[str, Any]) -> float:
+def _held_up(answer: dict[str, Any], microbatches: int) -> float:
     """What a stage computed in a step over what it would have if each operation had taken its median."""
     medians = answer["forward"] + answer["backward"] + (answer["weight"] or 0.0)
-    return float(answer["compute"] / (medians * cells.MICROBATCHES))
+    return float(answer["compute"] / (medians * microbatches))
 
 
 def blocking_transfer(steps: Sequence[float]) -> float:

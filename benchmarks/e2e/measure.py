@@ -130,7 +130,7 @@ class Bench:
         self._say(f"{what}: {rate * 8e-6:.0f} Mbit/s, T {self._work * 1e3:.1f} ms")
         view = topology(Shape(len(self._names), round(rate * 8)), rate, self._latency).to_json()
         gauges = Gauges(self._names)
-        turn = self._gauge_turn(gauges, methods, view)
+        turn = self._gauge_turn(gauges, methods, view, rho)
         for _ in range(1 if about["jax"] else FIRST_TURNS):
             turn()
         running = [self._prepare(method, gauges, view) for method in methods]
@@ -173,17 +173,16 @@ class Bench:
         self._all({"do": "close"})
         return gauges.times(True).compute
 
-    def _gauge_turn(self, gauges: Gauges, methods: Sequence[Method], view: str) -> Callable[[], None]:
+    def _gauge_turn(self, gauges: Gauges, methods: Sequence[Method], view: str, rho: float) -> Callable[[], None]:
         """Open what the gauges need; the result measures each of them once more. The first turn does not count."""
         named = {True: "zb-h1", False: "1f1b"}
         tokens = {split: self._open(cells.BOUND, name, view) for split, name in named.items()}
-        loaded = {
-            split: self._open(cells.OVERLAPPED, name, view) for split, name in named.items() if self._about["jax"]
-        }
+        loaded = self._open_loaded(view, rho) if self._about["jax"] else {}
         steps = {m.name: self._open(m, m.schedule, view, gauge=True) for m in methods if m.blocking}
         waiting = [] if self._about["jax"] else [m for m in methods if not (m.blocking or m.token)]
         among = dict.fromkeys(map(cells.gauge_of, waiting))
         crossings = {m.name: self._open(m, m.schedule, view, gauge=True) for m in among}
+        gauges.loaded = {like: [] for like in loaded}
         gauges.steps = {name: [] for name in steps}
         gauges.crossings = {name: [] for name in crossings}
         warm = False
@@ -193,9 +192,9 @@ class Bench:
             for split, channel in tokens.items():
                 answers = list(self._all({"do": "step", "channel": channel}).values())
                 gauges.tokens[split] += [answers] if warm else []
-            for split, channel in loaded.items():
+            for like, channel in loaded.items():
                 answers = list(self._all({"do": "step", "channel": channel, "times": True}).values())
-                gauges.loaded[split] += [answers] if warm else []
+                gauges.loaded[like] += [answers] if warm else []
             for name, channel in crossings.items():
                 answers = list(self._all({"do": "step", "channel": channel, "times": True}).values())
                 gauges.crossings[name] += [answers[0]["transfers"]] if warm else []
@@ -206,6 +205,18 @@ class Bench:
             warm = True
 
         return turn
+
+    def _open_loaded(self, view: str, rho: float) -> dict[tuple[str, bool], str]:
+        """Trainers of steps in which all moves while stages compute, by the method that they are like: weight gradients
+        apart run as `adaptive` has them for equal operations.
+        """
+        stages, third = len(self._names), 1 / 3
+        times = {"forward": third, "backward": third, "weight": third, "transfer": rho / 2}
+        many = {"stages": stages, "microbatches": cells.OVERLAPPED_MICROBATCHES, "memory": cells.memory(stages)}
+        apart = cm.schedule("adaptive", **many, **times, hosts=self._names).to_json()
+        whole = {m: self._open(m, m.schedule, view, gauge=True) for m in (cells.OVERLAPPED, cells.EAGER)}
+        opened = {(method.name, False): channel for method, channel in whole.items()}
+        return opened | {(cells.EAGER.name, True): self._open(cells.EAGER, apart, view, gauge=True)}
 
     def _chosen(self, channel: str) -> cm.Schedule:
         """What trainers choose after the steps that they measure for it."""

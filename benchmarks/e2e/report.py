@@ -45,10 +45,12 @@ def tables(found: Sequence[Cell]) -> str:
 
 def misses(found: Sequence[Cell]) -> list[str]:
     """The limits that are missed, a sentence each."""
-    missed = []
+    missed = [] if found else ["nothing was measured"]
     for cell in found:
         where = f"{cell.model}{', JAX' if cell.jax else ''}, {cell.stages} stages, rho {cell.rho:g}"
         for run in cell.runs:
+            if not run.makespans:
+                missed.append(f"{where}, {run.method}: none of {len(run.dropped)} steps counts")
             if abs(miss(run)) > PREDICTION[cell.jax]:
                 limit = PREDICTION[cell.jax]
                 missed.append(f"{where}, {run.method}: the simulator is off by {miss(run):+.1%} (limit {limit:.0%})")

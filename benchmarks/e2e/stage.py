@@ -144,14 +144,14 @@ class StageProcess:
         return self._sgd
 
     def _step(self, request: dict[str, Any]) -> dict[str, Any]:
+        trainer = self._trainers[request["channel"]]
         batch: Any = None
         if request["jax"] and not request["gauge"]:
             if self._batch is None:
                 from . import computed
 
                 self._batch = computed.batch(self._pipeline(request), cells.MICROBATCHES)
-            batch = self._batch
-        trainer = self._trainers[request["channel"]]
+            batch = {name: values[: trainer.schedule.microbatches] for name, values in self._batch.items()}
         stats = trainer.step(batch)
         mine = stats.stages[stats.stage]
         return {
