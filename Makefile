@@ -166,9 +166,9 @@ bench-e2e: venv
 	$(E2E) timed e2e/results.json --model u_transformer
 	$(E2E) timed e2e/results.json --model gpt
 	$(E2E) timed e2e/results.json --model u_transformer --stages 4 --rho 0.6 --compute-ms 60
-	$(E2E) timed e2e/results.json --model u_transformer --stages 8 --rho 0.6 --compute-ms 90
+	$(E2E) timed e2e/results.json --model u_transformer --stages 8 --rho 0.6 --compute-ms 120
 	$(E2E) timed e2e/results.json --model gpt --stages 4 --rho 0.15 --compute-ms 60
-	$(E2E) timed e2e/results.json --model gpt --stages 8 --rho 0.15 --compute-ms 90
+	$(E2E) timed e2e/results.json --model gpt --stages 8 --rho 0.15 --compute-ms 120
 	$(E2E) jax e2e/results.json --model u_transformer
 	$(E2E) jax e2e/results.json --model gpt
 	$(E2E) report e2e/results.json --plots e2e/plots
