@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,8 @@ import typer
 from lab.errors import CannotStart, LabError
 from lab.system import require_tools
 
-from .measure import Cell, measure
+from .measure import measure
+from .results import Cell, keep, read
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -70,15 +70,6 @@ def run(results: Path, model: str, stages: int, rhos: str, repeats: int, *, jax:
         keep(results, found)
 
 
-def keep(path: Path, found: list[Cell]) -> None:
-    """Put cells into the file, in the place of those of the same model, ratio and stages."""
-    old = [Cell.from_dict(value) for value in json.loads(path.read_text())] if path.exists() else []
-    new = {(cell.model, cell.rho, cell.stages, cell.jax) for cell in found}
-    kept = [cell for cell in old if (cell.model, cell.rho, cell.stages, cell.jax) not in new] + found
-    kept.sort(key=lambda cell: (cell.jax, cell.model, cell.stages, cell.rho))
-    path.write_text(json.dumps([cell.to_dict() for cell in kept], indent=1) + "\n")
-
-
 @app.command("report")
 def show(
     results: Annotated[Path, typer.Argument(help="What a run has written.")],
@@ -87,7 +78,7 @@ def show(
     """Print the tables and the limits that are missed; status 1 if one is."""
     from .report import misses, tables
 
-    found = [Cell.from_dict(value) for value in json.loads(results.read_text())]
+    found = read(results)
     print(tables(found))
     if plots is not None:
         from .plots import draw

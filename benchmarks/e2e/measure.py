@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import re
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import crossmesh as cm
 from . import cells
 from .cells import Method
 from .gauges import LATE_COMPUTED, Gauges
+from .results import Cell, Run
 
 ANSWER_SECONDS_MAX = 120.0
 LATE = 1.02
@@ -39,56 +39,6 @@ CHOOSING_STEPS_MAX = 16
 TRIES = 2
 """For each step that counts, at most so many are run."""
 WARM_UP = 1
-
-
-@dataclass
-class Run:
-    """A method in a cell: what its steps took, and what the simulator says that they take. Seconds."""
-
-    method: str
-    predicted: float
-    transfer: float
-    peak: int = 0
-    exposed: float = 0.0
-    runner: float = 0.0
-    makespans: list[float] = field(default_factory=list)
-    dropped: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        """The middle of the steps that count."""
-        return statistics.median(self.makespans) if self.makespans else math.nan
-
-
-@dataclass
-class Cell:
-    """One model at one ratio over so many stages."""
-
-    model: str
-    rho: float
-    stages: int
-    rate: float
-    """Bytes per second, by iperf3."""
-    bound: float
-    """c: seconds of a boundary at that rate."""
-    jax: bool = False
-    """Whether the stages compute, or wait."""
-    compute: float = cells.COMPUTE_SECONDS
-    """T."""
-    runs: list[Run] = field(default_factory=list)
-
-    def run(self, method: Method) -> Run | None:
-        """What a method took."""
-        return next((run for run in self.runs if run.method == method.name), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Cell:
-        """What `to_dict` gave."""
-        return cls(**{**value, "runs": [Run(**run) for run in value["runs"]]})
 
 
 @dataclass

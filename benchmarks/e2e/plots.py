@@ -10,8 +10,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from . import cells
-from .measure import Cell
 from .report import of
+from .results import Cell, tables
 
 COLOURS = ("#c8c2b4", "#c8a66b", "#8c6d46", "#b3cde3", "#4a86b8", "#d1495b")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -19,16 +19,15 @@ INK, GRID = "#333333", "#dddddd"
 
 
 def draw(found: Sequence[Cell], directory: Path) -> list[Path]:
-    """Write `e2e-MODEL-STAGES.svg` (`e2e-jax-MODEL.svg` for stages that compute), for what was run."""
+    """Write `e2e-MODEL-STAGES-T.svg` (`e2e-MODEL-STAGES-jax.svg` for stages that compute), for what was run."""
     mpl.rcParams.update({"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "e2e"})
     directory.mkdir(parents=True, exist_ok=True)
     written = []
-    for model, stages, jax in dict.fromkeys((cell.model, cell.stages, cell.jax) for cell in found):
-        group = [cell for cell in found if (cell.model, cell.stages, cell.jax) == (model, stages, jax)]
-        written.append(directory / f"e2e-{'jax-' if jax else ''}{model}-{stages}.svg")
-        _bars(group, f"{cells.MODELS[model].name}, {stages} stages{', JAX' if jax else ''}").savefig(
-            written[-1], metadata={"Date": None}
-        )
+    for title, group in tables(found).items():
+        cell = group[0]
+        what = "jax" if cell.jax else f"{cell.compute * 1e3:g}ms"
+        written.append(directory / f"e2e-{cell.model}-{cell.stages}-{what}.svg")
+        _bars(group, title).savefig(written[-1], metadata={"Date": None})
     return written
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from . import cells
+from . import cells, results
 from .cells import Method
-from .measure import Cell, Run
+from .results import Cell, Run
 
 PREDICTION = {False: 0.03, True: 0.08}
 """How far the simulator may be off: timed stages, stages that compute."""
@@ -34,12 +34,9 @@ def miss(run: Run) -> float:
 def tables(found: Sequence[Cell]) -> str:
     """Markdown: for each model and number of stages a table of steps, then the ratios that count."""
     out = []
-    for model, stages, jax in dict.fromkeys((cell.model, cell.stages, cell.jax) for cell in found):
-        group = [cell for cell in found if (cell.model, cell.stages, cell.jax) == (model, stages, jax)]
-        out += [f"{cells.MODELS[model].name}, {stages} stages{', JAX' if jax else ''}", "", *_steps(group), ""]
-        out += [*_ratios(group), ""]
-    found_misses = misses(found)
-    out += [f"- missed: {text}" for text in found_misses] or ["Every limit is kept."]
+    for title, group in results.tables(found).items():
+        out += [title, "", *_steps(group), "", *_ratios(group), ""]
+    out += [f"- missed: {text}" for text in misses(found)] or ["Every limit is kept."]
     return "\n".join(out)
 
 

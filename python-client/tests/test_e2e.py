@@ -1,6 +1,7 @@
 """The benchmark of whole steps: the rendezvous of its blocking baseline, and what its report calls a miss."""
 
 import itertools
+import math
 import queue
 import random
 import socket
@@ -15,7 +16,7 @@ import crossmesh as cm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from e2e import blocking, cells, gauges, measure, report
+from e2e import blocking, cells, gauges, report, results
 
 SECONDS_MAX = 20
 
@@ -122,8 +123,8 @@ def test_blocking_transfers_go_one_at_a_time_and_end(name):
 
 
 def cell(seconds, rho=0.6, stages=2, peak=5):
-    runs = [measure.Run(m.name, s, 0.01, peak, makespans=[s] * 5) for m, s in zip(cells.METHODS, seconds, strict=True)]
-    return measure.Cell("u_transformer", rho, stages, 1e8, 0.01, runs=runs)
+    runs = [results.Run(m.name, s, 0.01, peak, makespans=[s] * 5) for m, s in zip(cells.METHODS, seconds, strict=True)]
+    return results.Cell("u_transformer", rho, stages, 1e8, 0.01, runs=runs)
 
 
 GOOD = (5.0, 2.4, 2.4, 1.95, 1.52, 1.48, 1.47)
@@ -132,7 +133,7 @@ GOOD = (5.0, 2.4, 2.4, 1.95, 1.52, 1.48, 1.47)
 def test_a_good_cell_misses_nothing_and_keeps_its_numbers():
     found = cell(GOOD)
     assert report.misses([found]) == []
-    assert measure.Cell.from_dict(found.to_dict()) == found
+    assert results.Cell.from_dict(found.to_dict()) == found
     text = report.tables([found])
     assert "**1.62**" in text
     assert "99.3%" in text
@@ -160,13 +161,31 @@ def test_a_prediction_that_is_off_and_too_much_memory_are_said():
     assert any("holds 6 micro-batches (cap 5)" in text for text in missed)
 
 
+def test_what_was_not_measured_keeps_no_limit():
+    found = cell(GOOD)
+    found.runs[3].dropped, found.runs[3].makespans = found.runs[3].makespans, []
+    assert any("overlapped 1F1B: none of 5 steps counts" in text for text in report.misses([found]))
+    assert report.misses([]) == ["nothing was measured"]
+
+
+def test_a_cell_takes_the_place_of_one_like_it_alone(tmp_path):
+    path = tmp_path / "results.json"
+    longer, other, again = cell(GOOD), cell(GOOD, rho=0.3), cell(GOOD)
+    longer.compute = 0.06
+    results.keep(path, [cell(GOOD), longer, other])
+    results.keep(path, [again])
+    assert results.read(path) == [other, again, longer]
+    titles = ["U-Transformer 2B, 2 stages, T 30 ms", "U-Transformer 2B, 2 stages, T 60 ms"]
+    assert list(results.tables(results.read(path))) == titles
+
+
 def test_boundaries_are_the_papers_over_one_factor():
     for model, mib in (("gpt", 80), ("u_transformer", 304.5)):
         for token in (False, True):
             made = cells.timed_pipeline(cells.MODELS[model], ["a", "b", "c"], token)
             assert len(made.pairs) == 2
             bytes_of = {
-                pair[:2]: sum(spec.dtype.itemsize * measure.math.prod(spec.shape) for spec in (v.spec for v in pair[2]))
+                pair[:2]: sum(spec.dtype.itemsize * math.prod(spec.shape) for spec in (v.spec for v in pair[2]))
                 for pair in made.pairs
             }
             wanted = 4 if token else mib * 2**20 / cells.SCALE
