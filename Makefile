@@ -92,13 +92,31 @@ bench-steady: venv
 LAB = cd benchmarks && ../$(BIN)/python -m lab run
 OVER_NICS = --rate 500Mbit/s --mib 64 --cases 1,2,3,4,5,6,7,9 --variants auto --repeats 3
 
+LABS = bench-lab-500 bench-lab-200 bench-lab-500-small bench-lab-200-small bench-lab-ratios bench-lab-nic bench-lab-nics
+.PHONY: $(LABS)
+
 bench-lab: venv
+	$(MAKE) -k $(LABS)
+
+bench-lab-500: venv
 	$(LAB) --rate 500Mbit/s --variants auto --repeats 5
+
+bench-lab-200: venv
 	$(LAB) --rate 200Mbit/s --variants auto --repeats 3
+
+bench-lab-500-small: venv
 	$(LAB) --rate 500Mbit/s --mib 8 --variants auto --repeats 5
+
+bench-lab-200-small: venv
 	$(LAB) --rate 200Mbit/s --mib 8 --variants auto --repeats 5
+
+bench-lab-ratios: venv
 	$(LAB) --rate 500Mbit/s --mib 64 --cases 7,m7,m8 --variants "send_recv size,local_all_gather size,auto" --repeats 3
+
+bench-lab-nic: venv
 	$(LAB) $(OVER_NICS) --nics 1
+
+bench-lab-nics: venv
 	$(LAB) $(OVER_NICS) --nics 2
 
 # Each peer by itself: one that does not install is skipped, with a word, by the benchmark.

@@ -102,6 +102,15 @@ def test_one_schedule_is_told_and_drawn(tmp_path):
     assert numbers["work"] == pytest.approx([16 * 30e-6, 16 * 40e-6])
 
 
+def test_what_skips_stages_is_stated_and_waited_for():
+    arguments = ["schedule", "1f1b", "--stages", "3", "--microbatches", "1", "--json"]
+    free, waited = (json.loads(run(*arguments, *skip).output) for skip in ([], ["--skip", "0-2:5ms/7ms"]))
+    assert waited["makespan"] - free["makespan"] == pytest.approx(0.004 + 0.005)
+    assert "Write 0-3:8ms" in str(run(*arguments, "--skip", "0,2").exception)
+    assert "A skip from 0 to 1" in str(run(*arguments, "--skip", "0-1:5ms").exception)
+    assert "Name a schedule" in str(run("schedule", "--compare", "--skip", "0-2:5ms").exception)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("10ms", 0.01), ("2s", 2.0), ("150us", 150e-6), ("1.5e3 ns", 1.5e-6), ("0", 0.0)]
 )

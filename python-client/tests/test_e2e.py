@@ -203,9 +203,9 @@ def test_a_blocking_transfer_is_what_explains_the_steps_of_its_gauge(seconds):
     assert gauges.blocking_transfer([took, 1.0, took, 0.0, took]) == pytest.approx(seconds, rel=1e-3)
 
 
-def step(forward, backward, weight=None, held_up=1.0, runner=0.0):
+def step(forward, backward, weight=None, held_up=1.0, runner=0.0, microbatches=cells.MICROBATCHES):
     """What both stages answer of a step whose operations take these seconds, longer by a factor now and then."""
-    compute = cells.MICROBATCHES * (forward + backward + (weight or 0.0)) * held_up
+    compute = microbatches * (forward + backward + (weight or 0.0)) * held_up
     transfers = [(0.005, 0.006)]
     answer = {"forward": forward, "backward": backward, "weight": weight, "runner": runner}
     return [answer | {"compute": compute, "transfers": transfers}] * 2
@@ -253,18 +253,31 @@ def test_steps_in_which_a_core_did_something_else_are_no_gauge():
     assert seen.compute(cells.ALPA, split=False) == pytest.approx([0.03075 * cells.MICROBATCHES] * 2)
 
 
-def test_where_stages_compute_methods_that_overlap_are_told_of_steps_with_transfers():
-    seen = gauges.Gauges(["a", "b"], loaded={True: [step(0.012, 0.01, 0.01)], False: [step(0.012, 0.02)]})
+def test_where_stages_compute_each_method_is_told_of_steps_with_transfers_like_its_own():
+    few = {"microbatches": cells.OVERLAPPED_MICROBATCHES}
+    loaded = {
+        (cells.OVERLAPPED.name, False): [step(0.012, 0.02, **few)],
+        (cells.EAGER.name, False): [step(0.013, 0.02, **few)],
+        (cells.EAGER.name, True): [step(0.014, 0.01, 0.01, **few)],
+    }
+    seen = gauges.Gauges(["a", "b"], loaded=loaded)
     seen.tokens = {True: [step(0.01, 0.01, 0.01)], False: [step(0.01, 0.02)]}
     seen.steps[cells.ALPA.name] = [0.1]
-    for split in (False, True):
-        forwards = {m.name: seen.stated(m, split=split)["forward"][0] for m in (cells.ALPA, *cells.LONG)}
-        assert forwards == {
-            cells.ALPA.name: 0.01,
-            cells.OVERLAPPED.name: 0.012,
-            cells.EAGER.name: 0.012,
-            cells.ADAPTIVE.name: 0.012,
-            cells.BOUND.name: 0.01,
-        }
-        assert seen.pairs(cells.EAGER, split=split) == [(0.005, 0.006)]
-    assert seen.compute(cells.EAGER, split=False) == pytest.approx([0.032 * cells.MICROBATCHES] * 2)
+    told = {
+        (method.name, split): seen.stated(method, split=split)["forward"][0]
+        for method in (cells.ALPA, *cells.LONG)
+        for split in (False, True)
+        if not split or method in (cells.ADAPTIVE, cells.BOUND)
+    }
+    assert told == {
+        (cells.ALPA.name, False): 0.01,
+        (cells.OVERLAPPED.name, False): 0.012,
+        (cells.EAGER.name, False): 0.013,
+        (cells.ADAPTIVE.name, False): 0.013,
+        (cells.ADAPTIVE.name, True): 0.014,
+        (cells.BOUND.name, False): 0.01,
+        (cells.BOUND.name, True): 0.01,
+    }
+    assert seen.pairs(cells.ADAPTIVE, split=True) == [(0.005, 0.006)]
+    assert seen.compute(cells.EAGER, split=False) == pytest.approx([0.033 * cells.MICROBATCHES] * 2)
+    assert seen.compute(cells.BOUND, split=True) == pytest.approx([0.03 * cells.MICROBATCHES] * 2)

@@ -106,7 +106,7 @@ def test_adaptive_measures_then_chooses_the_same_on_all_and_keeps_to_the_memory(
         times = trainer.times()
         return before, stats + [trainer.step() for _ in range(2)], trainer.schedule, times
 
-    told = together(cluster, [timed(3)] * 3, work, schedule="adaptive", memory=3)
+    told = together(cluster, [timed(3, skip=True)] * 3, work, schedule="adaptive", memory=3)
     assert not any(isinstance(one, Exception) for one in told), told
     assert len({schedule.digest for _, _, schedule, _ in told}) == 1
     before, stats, schedule, times = told[0]
@@ -116,6 +116,8 @@ def test_adaptive_measures_then_chooses_the_same_on_all_and_keeps_to_the_memory(
     for seconds in (*times.forward, *times.backward, *times.weight):
         assert 0.002 <= seconds < 0.02
     assert len(times.transfer) == 2
+    assert list(times.skips) == [(0, 2)]
+    assert all(0 < seconds < 0.02 for seconds in times.skips[0, 2])
     assert times == told[2][3]
     other = cm.schedule("1f1b", stages=3, microbatches=6)
     assert times.simulate(schedule).makespan <= times.simulate(other).makespan

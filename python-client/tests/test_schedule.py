@@ -18,14 +18,15 @@ from crossmesh import _planner
 FIXED = ["gpipe", "1f1b", "eager-1f1b", "zb-h1"]
 
 
-def reference(schedule, forward, backward, weight, transfer, overlap):
-    """The makespan by passing over all stages until nothing changes: no events, no queues.
+def reference(schedule, forward, backward, weight, transfer, skips):
+    """The makespan of overlapped transfers by passing over all stages until nothing changes: no events, no queues.
 
-    Overlapped: an operation starts at the later of its stage's last end and its input's arrival; a boundary carries
-    one transfer a direction, in the order in which its sender made them.
+    An operation starts at the later of its stage's last end and the arrival of all its inputs; what joins two stages
+    carries one transfer a direction, in the order in which its sender made them.
     """
-    assert overlap
     n = schedule.stages
+    ways = {(stage, stage + 1): both for stage, both in enumerate(transfer)} | skips
+    ends = {"F": list(ways), "B": [(b, a) for a, b in ways], "W": []}
     done, arrived = {}, {}
     free, wire, position = [0.0] * n, {}, [0] * n
     moved = True
@@ -35,28 +36,24 @@ def reference(schedule, forward, backward, weight, transfer, overlap):
             ops = schedule.stage(stage)
             while position[stage] < len(ops):
                 op = ops[position[stage]]
-                source = {"F": stage - 1, "B": stage + 1, "W": None}[op.kind]
-                start = free[stage]
-                if source is not None and 0 <= source < n:
-                    if (op.kind, op.microbatch, stage) not in arrived:
-                        break
-                    start = max(start, arrived[op.kind, op.microbatch, stage])
+                needed = [(op.kind, op.microbatch, link) for link in ends[op.kind] if link[1] == stage]
+                if not all(need in arrived for need in needed):
+                    break
+                start = max([free[stage], *(arrived[need] for need in needed)])
                 whole = weight[stage] if op.kind == "B" and not schedule.split else 0.0
                 took = {"F": forward, "B": backward, "W": weight}[op.kind][stage] + whole
                 free[stage] = done[op.kind, op.microbatch, stage] = start + took
-                target = {"F": stage + 1, "B": stage - 1, "W": n}[op.kind]
-                if 0 <= target < n:
-                    link = (stage, target)
+                for link in (link for link in ends[op.kind] if link[0] == stage):
                     leaves = max(free[stage], wire.get(link, 0.0))
-                    wire[link] = leaves + transfer[min(stage, target)][0 if op.kind == "F" else 1]
-                    arrived[op.kind, op.microbatch, target] = wire[link]
+                    wire[link] = leaves + ways[min(link), max(link)][0 if op.kind == "F" else 1]
+                    arrived[op.kind, op.microbatch, link] = wire[link]
                 position[stage] += 1
                 moved = True
     assert all(position[stage] == len(schedule.stage(stage)) for stage in range(n))
     return max(free)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 6), st.integers(1, 12), st.sampled_from([*FIXED, "adaptive"]))
 def test_the_simulator_agrees_with_a_smaller_one(rng, n, m, name):
     def times(size, most):
@@ -64,10 +61,25 @@ def test_the_simulator_agrees_with_a_smaller_one(rng, n, m, name):
 
     forward, backward, weight = times(n, 1), times(n, 2), times(n, 1)
     transfer = list(zip(times(n - 1, 2), times(n - 1, 2), strict=True))
-    run = {"forward": forward, "backward": backward, "weight": weight, "transfer": transfer}
+    pairs = [(a, b) for a in range(n) for b in range(a + 2, n)]
+    skips = {pair: tuple(times(2, 4)) for pair in pairs if rng.random() < 0.3}
+    run = {"forward": forward, "backward": backward, "weight": weight, "transfer": transfer, "skips": skips}
     s = cm.schedule(name, stages=n, microbatches=m, **run)
-    expected = reference(s, forward, backward, weight, transfer, True)
+    expected = reference(s, forward, backward, weight, transfer, skips)
     assert cm.simulate(s, **run).makespan == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_adaptive_hides_what_skips_stages():
+    times = {"forward": 0.01, "backward": 0.01, "weight": 0.01, "transfer": 0.002}
+    many = {"stages": 4, "microbatches": 32}
+    skips = {(0, 3): 0.025, (1, 3): (0.02, 0.01)}
+    blind = cm.schedule("adaptive", **many, **times, memory=12)
+    seeing = cm.schedule("adaptive", **many, **times, skips=skips, memory=12)
+    late, early = (cm.simulate(s, **times, skips=skips) for s in (blind, seeing))
+    assert early.makespan < 1.01 * cm.simulate(seeing, **times).makespan
+    assert late.makespan > 1.04 * early.makespan
+    sent = {(span.sender, span.receiver) for span in early.transfers}
+    assert {(0, 3), (3, 0), (1, 3), (3, 1)} < sent
 
 
 @pytest.mark.parametrize("m", [4, 32])
@@ -202,6 +214,12 @@ def test_schedules_that_cannot_be(arguments, message):
         ({"exchange": True}, "overlap=False"),
         ({"hosts": ["a"]}, "hosts lists 1 names for 3 stages"),
         ({"name": "zb-h1"}, "state weight"),
+        ({"skips": {(0, 1): 1}}, "A skip from 0 to 1 cannot be among 3 stages"),
+        ({"skips": {(0, 2): (1, 2, 3)}}, r"\(from, to\): seconds"),
+        ({"skips": {(0, 2): -1}}, "skips holds -1"),
+        ({"skips": {(0, 2.5): 1}}, "one stage's number to another's"),
+        ({"skips": [(0, 2)]}, "skips is {"),
+        ({"skips": {(0, 2): 1}, "overlap": False}, "leave out overlap=False"),
     ],
 )
 def test_times_that_cannot_be(arguments, message):

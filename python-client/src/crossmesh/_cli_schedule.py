@@ -44,6 +44,9 @@ def command(
     transfer: Annotated[
         str, typer.Option(help="One way over a boundary: 8ms, or 8ms/6ms forward and backward, or a list of these.")
     ] = "0",
+    skip: Annotated[
+        list[str] | None, typer.Option(help="What goes past stages, as 0-3:8ms or 0-3:8ms/6ms; can be repeated.")
+    ] = None,
     virtual: Annotated[int | None, typer.Option(help="Parts of the model on each stage.")] = None,
     inference: Annotated[bool, typer.Option("--inference", help="Forwards only.")] = False,
     memory: Annotated[float | None, typer.Option(help="The most a stage may hold, as --activation.")] = None,
@@ -66,6 +69,7 @@ def command(
         "backward": _times(backward),
         "weight": None if weight is None else _times(weight),
         "transfer": _transfers(transfer),
+        "skips": dict(_skip(text) for text in skip or []),
     }
     rest: dict[str, Any] = {
         "half_duplex": half_duplex,
@@ -76,6 +80,8 @@ def command(
     if compare:
         if trace is not None or plot is not None:
             raise ScheduleError("--trace and --plot draw one schedule. Name it, without --compare.")
+        if skip:
+            raise ScheduleError("--compare simulates blocking transfers too, which --skip excludes. Name a schedule.")
         _compare(sizes, times, rest, memory, virtual or 2, exchange, as_json)
         return
     run = times | rest | {"overlap": not (blocking or exchange), "exchange": exchange}
@@ -225,6 +231,14 @@ def _times(text: str) -> float | list[float]:
 def _transfers(text: str) -> Any:
     listed = [_both(part) for part in text.split(",")]
     return listed[0] if len(listed) == 1 else listed
+
+
+def _skip(text: str) -> tuple[tuple[int, int], float | tuple[float, float]]:
+    ends, colon, seconds = text.partition(":")
+    first, dash, second = ends.partition("-")
+    if not (colon and dash and first.isdecimal() and second.isdecimal()):
+        raise ScheduleError(f"Cannot read the skip {text!r}. Write 0-3:8ms: from stage 0 to stage 3 in 8 ms.")
+    return (int(first), int(second)), _both(seconds)
 
 
 def _both(text: str) -> float | tuple[float, float]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._errors import ScheduleError
 
 Numbers = float | Sequence[float]
 Transfers = float | Sequence[float | tuple[float, float]] | tuple[Numbers, Numbers]
+Skips = Mapping[tuple[int, int], float | tuple[float, float]]
 
 
 def run_document(
@@ -19,6 +21,7 @@ def run_document(
     backward: Numbers,
     weight: Numbers | None,
     transfer: Transfers,
+    skips: Skips | None,
     overlap: bool,
     exchange: bool,
     half_duplex: bool,
@@ -35,6 +38,7 @@ def run_document(
         "weight": None if weight is None else number_or_list("weight", weight),
         "transfer_forward": there,
         "transfer_backward": back,
+        "skips": skipping(skips or {}),
         "overlap": bool(overlap),
         "exchange": bool(exchange),
         "half_duplex": bool(half_duplex),
@@ -62,6 +66,25 @@ def both_ways(transfer: Transfers) -> tuple[float | list[float], float | list[fl
     if any(len(pair) != 2 for pair in pairs):
         raise ScheduleError("An item of transfer is a number or a tuple (forward, backward), in seconds.")
     return [_number("transfer", there) for there, _ in pairs], [_number("transfer", back) for _, back in pairs]
+
+
+def skipping(skips: Skips) -> list[list[float]]:
+    """`[from, to, seconds forward, seconds backward]` of each skip, in one order for every process."""
+    if not isinstance(skips, Mapping):
+        raise ScheduleError(f"skips is {{(from, to): seconds}}, got {skips!r}.")
+    listed: list[list[float]] = []
+    for ends, seconds in skips.items():
+        ways = seconds if isinstance(seconds, tuple) else (seconds, seconds)
+        if not isinstance(ends, tuple) or len(ends) != 2 or len(ways) != 2:
+            raise ScheduleError(
+                f"skips holds {ends!r}: {seconds!r}; an item is (from, to): seconds, or a tuple (forward, backward)."
+            )
+        try:
+            first, second = (operator.index(end) for end in ends)
+        except TypeError:
+            raise ScheduleError(f"skips holds {ends!r}; a skip goes from one stage's number to another's.") from None
+        listed.append([first, second, *(_number("skips", way) for way in ways)])
+    return sorted(listed)
 
 
 def number_or_list(name: str, value: Any) -> float | list[float]:

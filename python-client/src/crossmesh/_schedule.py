@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._errors import AgentUnavailable, ScheduleError
 from ._planner import planner
-from ._run import Numbers, Transfers, number_or_list, run_document
+from ._run import Numbers, Skips, Transfers, number_or_list, run_document
 
 if TYPE_CHECKING:
     from ._gateway import Gateway
@@ -176,6 +176,7 @@ def schedule(
     backward: Numbers | None = None,
     weight: Numbers | None = None,
     transfer: Transfers = 0.0,
+    skips: Skips | None = None,
     memory: Numbers | None = None,
     activation: Numbers = 1.0,
     residual: Numbers | None = None,
@@ -199,8 +200,8 @@ def schedule(
     - `activation`, `residual`: what a micro-batch holds on a stage until its backward, and from its backward to its
         weight gradient where that runs apart; one number or a list. Default 1, so that `memory` counts micro-batches;
         `residual` is `activation` if not given.
-    - `forward`, `backward`, `weight`, `transfer`, `overlap`, `exchange`, `half_duplex`, `hosts`: as in `cm.simulate`,
-        for `"adaptive"`; the others do not look at times.
+    - `forward`, `backward`, `weight`, `transfer`, `skips`, `overlap`, `exchange`, `half_duplex`, `hosts`: as in
+        `cm.simulate`, for `"adaptive"`; the others do not look at times.
 
     **Raises:**
 
@@ -233,6 +234,7 @@ def schedule(
             backward=0.0 if backward is None else backward,
             weight=weight,
             transfer=transfer,
+            skips=skips,
             overlap=overlap,
             exchange=exchange,
             half_duplex=half_duplex,

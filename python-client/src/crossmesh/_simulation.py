@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._run import Numbers, Transfers, run_document
+from ._run import Numbers, Skips, Transfers, run_document
 from ._schedule import Op, Schedule, op_of_text
 
 
@@ -167,6 +167,7 @@ def simulate(
     backward: Numbers = 0.0,
     weight: Numbers | None = None,
     transfer: Transfers = 0.0,
+    skips: Skips | None = None,
     overlap: bool = True,
     exchange: bool = False,
     half_duplex: bool = False,
@@ -185,6 +186,9 @@ def simulate(
     - `transfer`: seconds of a micro-batch one way over a boundary. A number; a tuple `(forward, backward)`, each a
         number or a list; or a list for the boundaries, each item a number or a tuple. With virtual stages one item more
         says the way from the last stage back to the first; if it is missing, it is as slow as the slowest boundary.
+    - `skips`: `{(from, to): seconds}`, what a stage sends to one at least two further on, as a U-Net's encoder stages
+        do; seconds of a micro-batch one way, or a tuple `(forward, backward)`. With virtual stages their numbers. Each
+        two stages have a link of their own, or take the NICs of their `hosts`. Overlapped transfers only.
     - `overlap`: whether stages compute while they transfer. `False` is as Alpa runs it: a stage that has made something
         sends it before it does anything else, the other stage takes part once it has nothing else to do, and neither is
         at more than one transfer at a time.
@@ -196,8 +200,8 @@ def simulate(
     - `activation`, `residual`: what a micro-batch holds on a stage until its backward, and from there to its weight
         gradient where that runs apart (default: the same); any unit.
 
-    **Raises:** `ScheduleError` for times that cannot be, lists of the wrong length, or a schedule with weight gradients
-    apart without `weight`.
+    **Raises:** `ScheduleError` for times that cannot be, lists of the wrong length, a skip that skips no stage or
+    blocks, or a schedule with weight gradients apart without `weight`.
 
     !!! Example
 
@@ -214,6 +218,7 @@ def simulate(
             backward=backward,
             weight=weight,
             transfer=transfer,
+            skips=skips,
             overlap=overlap,
             exchange=exchange,
             half_duplex=half_duplex,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from .stats import Channel, Needs, ProcessTimes, channels_into, ends_of
 
 Seconds = npt.NDArray[np.float64]
 Memory = float | Sequence[float] | None
+Crossed = int | tuple[int, int]
+"""The number of a boundary, or the stages at the ends of a skip."""
 MEASURED_STEPS = 3
 """Steps that `adaptive` measures of each way to compute, after a first one of each."""
 
@@ -86,12 +88,14 @@ class Times:
         run weight gradients apart.
     - `transfer`: (forward, backward), one way, for each boundary between processes that follow each other; with
         virtual stages one more, from the last to the first.
+    - `skips`: (forward, backward) of what goes past stages, by the numbers of the stages that it joins.
     """
 
     forward: list[float]
     backward: list[float]
     weight: list[float] | None
     transfer: list[tuple[float, float]]
+    skips: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
 
     def simulate(self, schedule: Schedule, **options: Any) -> Simulation:
         """What the simulator says of a schedule with these times; `options` as in `cm.simulate`."""
@@ -104,7 +108,8 @@ class Times:
 
     def _stated(self) -> dict[str, Any]:
         transfer = self.transfer or 0.0
-        return {"forward": self.forward, "backward": self.backward, "weight": self.weight, "transfer": transfer}
+        ops = {"forward": self.forward, "backward": self.backward, "weight": self.weight}
+        return ops | {"transfer": transfer, "skips": self.skips}
 
 
 class Choosing:
@@ -166,7 +171,7 @@ def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Tim
     Every process finds the same from what all of them told.
     """
     spans: dict[tuple[str, int], list[float]] = {}
-    ways: dict[tuple[int, bool], list[float]] = {}
+    ways: dict[tuple[Crossed, bool], list[float]] = {}
     for told in steps:
         ends = ends_of(told)
         for times in told:
@@ -174,11 +179,10 @@ def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Tim
                 spans.setdefault((op.kind, op.virtual_stage), []).append(end - start)
         for process, times in enumerate(told):
             for channel, arrivals in zip(channels_into(pipeline, process), times.arrivals, strict=True):
-                boundary = _boundary(pipeline, channel)
                 kind = "B" if channel.back else "F"
-                if boundary is not None:
-                    made = np.array([ends[kind, channel.source, number] for number in range(len(arrivals))])
-                    ways.setdefault((boundary, channel.back), []).append(busy(made, arrivals) / len(arrivals))
+                made = np.array([ends[kind, channel.source, number] for number in range(len(arrivals))])
+                way = (_crossed(pipeline, channel), channel.back)
+                ways.setdefault(way, []).append(busy(made, arrivals) / len(arrivals))
     parts = range(len(pipeline.stages))
     apart = all(("W", part) in spans for part in parts)
     count = len(pipeline.processes) - (pipeline.virtual == 1)
@@ -186,14 +190,19 @@ def measured(pipeline: Pipeline, steps: Sequence[Sequence[ProcessTimes]]) -> Tim
         [_middle(spans["F", part]) for part in parts],
         [_middle(spans["B", part]) for part in parts],
         [_middle(spans["W", part]) for part in parts] if apart else None,
-        [(_way(ways.get((number, False))), _way(ways.get((number, True)))) for number in range(count)],
+        [_both_ways(ways, number) for number in range(count)],
+        {skip: _both_ways(ways, skip) for skip in sorted(key for key, _ in ways if isinstance(key, tuple))},
     )
 
 
-def _boundary(pipeline: Pipeline, channel: Channel) -> int | None:
-    """The boundary that a channel crosses; `None` for one that skips stages, which the simulator does not know."""
+def _crossed(pipeline: Pipeline, channel: Channel) -> Crossed:
+    """What a channel crosses."""
     first, second = sorted((channel.source, channel.target))
-    return pipeline.process_of(first) if second == first + 1 else None
+    return pipeline.process_of(first) if second == first + 1 else (first, second)
+
+
+def _both_ways(ways: Mapping[tuple[Crossed, bool], Sequence[float]], crossed: Crossed) -> tuple[float, float]:
+    return _way(ways.get((crossed, False))), _way(ways.get((crossed, True)))
 
 
 def _middle(seconds: Sequence[float]) -> float:

@@ -42,6 +42,7 @@ public final class Adaptive {
   private final Network network;
   private final Budget budget;
   private final int[][][] order;
+  private final Transfers transfers;
   private final Instants instants;
   private Optional<Candidate> best = Optional.empty();
   private int runs;
@@ -53,7 +54,8 @@ public final class Adaptive {
     this.budget = budget;
     this.tasks = new Tasks(shape);
     this.order = GreedyDispatcher.order(tasks);
-    this.instants = Instants.of(tasks);
+    this.transfers = new Transfers(tasks, timing);
+    this.instants = Instants.of(tasks, transfers);
     this.runs = Math.clamp(OPS_MAX / tasks.count(), RUNS_MIN, RUNS_MAX);
   }
 
@@ -66,7 +68,7 @@ public final class Adaptive {
    * @param budget what each stage may hold
    */
   public static Schedule choose(Timing timing, Network network, Budget budget) {
-    network.fits(timing.shape());
+    network.fits(timing);
     budget.holdsOne(timing.shape());
     return new Adaptive(timing, network, budget).choose();
   }
@@ -115,7 +117,7 @@ public final class Adaptive {
 
   /** For a run that may end early where it cannot be the best. */
   private Engine engine(boolean split) {
-    Engine engine = new Engine(tasks, timing, split, network, instants);
+    Engine engine = new Engine(tasks, timing, split, network, transfers, instants);
     return best.map(found -> engine.within(found.makespan(), split)).orElse(engine);
   }
 
@@ -162,22 +164,28 @@ public final class Adaptive {
   /** For each stage its round trip over the period, stretched, and some more. */
   private List<Integer> limits(double stretch, int extra) {
     int parts = shape.virtualStages();
+    double[] path = new double[parts];
     double[] trip = new double[shape.stages()];
     double[] work = new double[shape.stages()];
     double slowest = 1;
-    double path = 0;
     boolean split = timing.hasWeight();
     for (int part = parts - 1; part >= 0; part--) {
       int stage = shape.stageOf(part);
       double send =
           part == parts - 1 ? 0 : (double) timing.sendForward(part) + timing.sendBackward(part);
-      path +=
-          send + timing.op(OpKind.FORWARD, part, split) + timing.op(OpKind.BACKWARD, part, split);
-      trip[stage] = path;
-      work[stage] +=
-          (double) timing.op(OpKind.FORWARD, part, split)
-              + timing.op(OpKind.BACKWARD, part, split)
-              + (split ? timing.op(OpKind.WEIGHT, part, true) : 0);
+      double on = part == parts - 1 ? 0 : send + path[part + 1];
+      for (Timing.Skip skip : timing.skips()) {
+        if (skip.from() == part) {
+          double past = (double) skip.sendForward() + skip.sendBackward();
+          on = Math.max(on, past + path[skip.to()]);
+          send = Math.max(send, past);
+        }
+      }
+      double here =
+          timing.op(OpKind.FORWARD, part, split) + timing.op(OpKind.BACKWARD, part, split);
+      path[part] = on + here;
+      trip[stage] = path[part];
+      work[stage] += here + (split ? timing.op(OpKind.WEIGHT, part, true) : 0);
       slowest = Math.max(slowest, Math.max(work[stage], shape.virtual() * send / 2));
     }
     List<Integer> limits = new ArrayList<>();

@@ -12,6 +12,8 @@ final class Engine {
   private final PipelineShape shape;
   private final Tasks tasks;
   private final Timing timing;
+  private final Transfers transfers;
+  private final Instants instants;
   private final long[] ticks;
   private final Network network;
   private final Links links;
@@ -36,21 +38,33 @@ final class Engine {
 
   /** An engine for one run of the operations of {@code timing}'s shape. */
   Engine(Tasks tasks, Timing timing, boolean split, Network network) {
-    this(tasks, timing, split, network, Instants.of(tasks));
+    this(tasks, timing, split, network, new Transfers(tasks, timing));
+  }
+
+  private Engine(Tasks tasks, Timing timing, boolean split, Network network, Transfers transfers) {
+    this(tasks, timing, split, network, transfers, Instants.of(tasks, transfers));
   }
 
   /** The same, which writes over the instants of a run that nobody asks about any more. */
-  Engine(Tasks tasks, Timing timing, boolean split, Network network, Instants instants) {
+  Engine(
+      Tasks tasks,
+      Timing timing,
+      boolean split,
+      Network network,
+      Transfers transfers,
+      Instants instants) {
     this.shape = tasks.shape();
     this.tasks = tasks;
     this.timing = timing;
+    this.transfers = transfers;
+    this.instants = instants;
     this.ticks = new long[tasks.groups()];
     for (int group = 0; group < ticks.length; group++) {
       int parts = shape.virtualStages();
       ticks[group] = timing.op(OpKind.at(group / parts), group % parts, split);
     }
     this.network = network;
-    this.links = new Links(shape, network, tasks.transfers());
+    this.links = new Links(shape, network, transfers);
     int n = shape.stages();
     this.clock = new StageClock(n);
     instants.clear();
@@ -106,28 +120,37 @@ final class Engine {
     clock.idle(stage, now);
     mark(stage);
     int consumer = tasks.consumer(task);
-    if (consumer >= 0 && shape.stages() == 1) {
-      arrival[consumer] = now;
-    } else if (consumer >= 0) {
-      links.post(tasks.queue(consumer), consumer, now);
-      if (!network.overlap()) {
+    if (consumer >= 0) {
+      post(consumer);
+      if (!network.overlap() && shape.stages() > 1) {
         outbox[stage] = consumer;
       }
+    }
+    for (int skip : transfers.skipsFrom(tasks.group(task))) {
+      post(skip + task % shape.microbatches());
     }
     if (!network.overlap()) {
       links.markStage(stage);
     }
   }
 
-  private void landed(int consumer, boolean occupied) {
-    int queue = tasks.queue(consumer);
-    int receiver = tasks.stage(consumer);
+  private void post(int transfer) {
+    if (shape.stages() == 1) {
+      arrival[transfer] = now;
+    } else {
+      links.post(transfers.queue(transfer), transfer, now);
+    }
+  }
+
+  private void landed(int transfer, boolean occupied) {
+    int queue = transfers.queue(transfer);
+    int receiver = tasks.stage(transfers.consumer(transfer));
     mark(receiver);
     if (occupied) {
       links.release(queue);
     }
     if (!network.overlap()) {
-      int sender = tasks.stage(tasks.producer(consumer));
+      int sender = tasks.stage(transfers.producer(transfer));
       if (occupied) {
         sending[sender]--;
         receiving[receiver]--;
@@ -148,32 +171,30 @@ final class Engine {
     }
   }
 
-  private void begin(int queue, int consumer) {
+  private void begin(int queue, int transfer) {
     links.take(queue);
-    int part = tasks.virtualStage(consumer);
-    long ticks =
-        tasks.isForward(consumer) ? timing.sendForward(part - 1) : timing.sendBackward(part);
-    sendStart[consumer] = now;
-    arrival[consumer] = now + ticks;
+    long ticks = transfers.ticks(transfer);
+    sendStart[transfer] = now;
+    arrival[transfer] = now + ticks;
     if (ticks == 0) {
-      landed(consumer, false);
+      landed(transfer, false);
       return;
     }
     links.occupy(queue);
     if (!network.overlap()) {
-      sending[tasks.stage(tasks.producer(consumer))]++;
-      receiving[tasks.stage(consumer)]++;
+      sending[tasks.stage(transfers.producer(transfer))]++;
+      receiving[tasks.stage(transfers.consumer(transfer))]++;
     }
-    events.add(now + ticks, shape.stages() + consumer);
+    events.add(now + ticks, shape.stages() + transfer);
   }
 
   /** Whether both stages are at the transfer, which overlapped ones need not be. */
-  private boolean met(int consumer, Dispatcher dispatcher) {
+  private boolean met(int transfer, Dispatcher dispatcher) {
     if (network.overlap()) {
       return true;
     }
-    int sender = tasks.stage(tasks.producer(consumer));
-    int receiver = tasks.stage(consumer);
+    int sender = tasks.stage(transfers.producer(transfer));
+    int receiver = tasks.stage(transfers.consumer(transfer));
     boolean one = network.exchange();
     return running[sender] < 0
         && running[receiver] < 0
@@ -199,6 +220,7 @@ final class Engine {
   }
 
   private void begin(int stage, int task, Dispatcher dispatcher) {
+    // What skips stages was made before what came through them.
     int producer = tasks.producer(task);
     clock.starts(stage, now, producer < 0 ? -1 : end[producer]);
     long takes = ticks(task);
@@ -222,7 +244,19 @@ final class Engine {
 
   /** Whether what an operation needs from elsewhere is on its stage. */
   boolean arrived(int task) {
-    return tasks.producer(task) < 0 || (arrival[task] >= 0 && arrival[task] <= now);
+    if (tasks.producer(task) >= 0 && !isHere(task)) {
+      return false;
+    }
+    for (int skip : transfers.skipsInto(tasks.group(task))) {
+      if (!isHere(skip + task % shape.microbatches())) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private boolean isHere(int transfer) {
+    return arrival[transfer] >= 0 && arrival[transfer] <= now;
   }
 
   /** What an operation takes. */
@@ -234,9 +268,14 @@ final class Engine {
     return start[task] >= 0;
   }
 
-  /** When the input of an operation will be there, if it is on its way; else -1. */
+  /** When the input of an operation will be there, if all of it is on its way; else -1. */
   long arrival(int task) {
-    return arrival[task];
+    long latest = arrival[task];
+    for (int skip : transfers.skipsInto(tasks.group(task))) {
+      long other = arrival[skip + task % shape.microbatches()];
+      latest = latest < 0 || other < 0 ? -1 : Math.max(latest, other);
+    }
+    return latest;
   }
 
   long now() {
@@ -253,6 +292,6 @@ final class Engine {
   }
 
   Timeline timeline() {
-    return new Timeline(tasks, start, end, sendStart, arrival);
+    return new Timeline(tasks, transfers, instants);
   }
 }

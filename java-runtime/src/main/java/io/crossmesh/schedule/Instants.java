@@ -9,17 +9,17 @@ import java.util.Arrays;
  *
  * @param start of operations, by their number in {@link Tasks}
  * @param end of operations
- * @param sendStart of transfers, by the operation that waits for them
+ * @param sendStart of transfers, by their number in {@link Transfers}
  * @param arrival of transfers
  */
 @SuppressWarnings(
     "ArrayRecordComponent") // never compared, and written by loops over all operations
 record Instants(long[] start, long[] end, long[] sendStart, long[] arrival) {
-  /** Room for the operations of some tasks. */
-  static Instants of(Tasks tasks) {
-    int transfers = tasks.transfers();
-    return new Instants(
-        new long[tasks.count()], new long[tasks.count()], new long[transfers], new long[transfers]);
+  /** Room for the operations of some tasks, and their transfers. */
+  static Instants of(Tasks tasks, Transfers transfers) {
+    int ops = tasks.count();
+    int sent = transfers.count();
+    return new Instants(new long[ops], new long[ops], new long[sent], new long[sent]);
   }
 
   /** Nothing has happened. */

@@ -2,14 +2,14 @@ package io.crossmesh.schedule;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * Transfers that wait, in one queue for each boundary and direction, and what is occupied by those
- * that run. All transfers of a queue need the same links, so that only its head can be next; a
- * queue is looked at again when it was empty, or when something that it needs became free.
+ * Transfers that wait, in one queue for each boundary or skip and direction, and what is occupied
+ * by those that run. All transfers of a queue need the same links, so that only its head can be
+ * next; a queue is looked at again when it was empty, or when something that it needs became free.
  */
 final class Links {
   private static final int NONE = -1;
@@ -26,45 +26,44 @@ final class Links {
   private final int[] marks;
   private int markCount;
 
-  Links(PipelineShape shape, Network network, int transfers) {
-    int queues = 2 * shape.boundaries();
-    needs = needs(shape, network);
+  Links(PipelineShape shape, Network network, Transfers transfers) {
+    int queues = transfers.queues();
+    needs = needs(network, transfers);
     busy = new boolean[Arrays.stream(needs).flatMapToInt(Arrays::stream).max().orElse(NONE) + 1];
     queuesOfLink = invert(needs, busy.length);
     int[][] ends = new int[queues][];
     for (int q = 0; q < queues; q++) {
-      ends[q] = new int[] {q / 2, (q / 2 + 1) % shape.stages()};
+      ends[q] = new int[] {transfers.sender(q), transfers.receiver(q)};
     }
     queuesOfStage = invert(ends, shape.stages());
     head = new int[queues];
     tail = new int[queues];
     Arrays.fill(head, NONE);
     Arrays.fill(tail, NONE);
-    next = new int[transfers];
-    posted = new long[transfers];
+    next = new int[transfers.count()];
+    posted = new long[transfers.count()];
     marked = new boolean[queues];
     marks = new int[queues];
   }
 
   /** For each queue the links or NIC sides that a transfer occupies. */
-  private static int[][] needs(PipelineShape shape, Network network) {
-    int n = shape.stages();
-    Map<String, Integer> nics = new LinkedHashMap<>();
-    network.hosts().forEach(host -> nics.putIfAbsent(host, nics.size()));
-    int[][] needs = new int[2 * shape.boundaries()][];
+  private static int[][] needs(Network network, Transfers transfers) {
+    Map<Object, Integer> numbers = new HashMap<>();
+    int[][] needs = new int[transfers.queues()][];
     for (int q = 0; q < needs.length; q++) {
-      int lower = q / 2;
-      int upper = (lower + 1) % n;
-      int from = q % 2 == 0 ? lower : upper;
-      int to = q % 2 == 0 ? upper : lower;
-      if (nics.isEmpty()) {
-        // With two stages the way back runs over the link of the one boundary.
-        int link = n == 2 ? 0 : lower;
-        int direction = n == 2 ? from : q % 2;
-        needs[q] = new int[] {network.halfDuplex() ? link : 2 * link + direction};
+      int from = transfers.sender(q);
+      int to = transfers.receiver(q);
+      if (network.hosts().isEmpty()) {
+        // Whatever joins two stages has one link; stages 0 and n - 1 have theirs by virtual stages.
+        List<Integer> pair = List.of(Math.min(from, to), Math.max(from, to));
+        int link = numbers.computeIfAbsent(pair, key -> numbers.size());
+        int side = network.halfDuplex() ? link : 2 * link + (from < to ? 0 : 1);
+        needs[q] = from == to ? new int[0] : new int[] {side};
       } else {
-        int sender = nics.getOrDefault(network.hosts().get(from), NONE);
-        int receiver = nics.getOrDefault(network.hosts().get(to), NONE);
+        String one = network.hosts().get(from);
+        String other = network.hosts().get(to);
+        int sender = numbers.computeIfAbsent(one, key -> numbers.size());
+        int receiver = numbers.computeIfAbsent(other, key -> numbers.size());
         needs[q] =
             sender == receiver
                 ? new int[0]
@@ -153,13 +152,20 @@ final class Links {
     return markCount > 0;
   }
 
-  /** The queues to look at, the one whose head was posted first in front; none is marked then. */
+  /**
+   * The queues to look at, the one whose head was posted first in front; none is marked then. One
+   * that was emptied after it had been marked, as by transfers that take no time, is left out.
+   */
   int[] takeMarked() {
-    int[] taken = Arrays.copyOf(marks, markCount);
+    int[] taken = new int[markCount];
+    int count = 0;
     for (int i = 0; i < markCount; i++) {
-      int queue = taken[i];
+      int queue = marks[i];
       marked[queue] = false;
-      int at = i;
+      if (head[queue] == NONE) {
+        continue;
+      }
+      int at = count++;
       while (at > 0 && earlier(queue, taken[at - 1])) {
         taken[at] = taken[at - 1];
         at--;
@@ -167,7 +173,7 @@ final class Links {
       taken[at] = queue;
     }
     markCount = 0;
-    return taken;
+    return count == taken.length ? taken : Arrays.copyOf(taken, count);
   }
 
   private boolean earlier(int one, int two) {

@@ -24,7 +24,9 @@ import java.util.List;
  * at once. With {@code hosts}, stage i is on host {@code hosts[i]} and every host has one NIC: a
  * transfer occupies the sending side of one and the receiving side of the other, so all boundaries
  * of a host share it; stages of one host exchange data without a NIC, as many at a time as like. Of
- * the transfers that could start, those posted first do.
+ * the transfers that could start, those posted first do. What skips stages has a link of its own
+ * between the two that it joins, or takes their hosts' NICs; it is not simulated with blocking
+ * transfers.
  *
  * @param overlap whether stages compute while they transfer
  * @param exchange blocking only: whether a stage may send and receive at once
@@ -47,8 +49,13 @@ public record Network(boolean overlap, boolean exchange, boolean halfDuplex, Lis
     }
   }
 
-  /** Refuses a list of hosts that does not fit. */
-  void fits(PipelineShape shape) {
+  /** Refuses a list of hosts that does not fit, and skips that would block. */
+  void fits(Timing timing) {
+    PipelineShape shape = timing.shape();
+    if (!overlap && !timing.skips().isEmpty()) {
+      throw Refusal.of(
+          "Skips are simulated with transfers that overlap; leave out overlap=False and exchange, or the skips.");
+    }
     if (!hosts.isEmpty() && hosts.size() != shape.stages()) {
       throw Refusal.of(
           "hosts lists %d names for %d stages; name the host of each stage."

@@ -17,7 +17,8 @@ import java.util.Set;
  *            "memory":number or list or null,  and what a run has, or null where nothing needs it}
  * run       {"v":1,"forward":s,"backward":s,"weight":s or null,
  *            "transfer_forward":s,"transfer_backward":s,"overlap":true,"exchange":false,
- *            "half_duplex":false,"hosts":[..] or null,"activation":x,"residual":x}
+ *            "half_duplex":false,"hosts":[..] or null,"activation":x,"residual":x,
+ *            "skips":[[from,to,forward,backward],..], which may be left out}
  * schedule  {"v":1,"name":..,"stages":..,"microbatches":..,"virtual":..,"inference":..,"split":..,
  *            "ops":[["F0.0",..]..],"digest":".."}
  * </pre>
@@ -26,6 +27,7 @@ import java.util.Set;
  */
 public final class ScheduleJson {
   private static final long VERSION = 1;
+  private static final int SKIP_VALUES = 4;
   private static final Set<String> RUN =
       Set.of(
           "v",
@@ -39,7 +41,8 @@ public final class ScheduleJson {
           "half_duplex",
           "hosts",
           "activation",
-          "residual");
+          "residual",
+          "skips");
   private static final Set<String> REQUEST =
       Set.of("v", "name", "stages", "microbatches", "virtual", "inference", "memory", "run");
   private static final Set<String> DOCUMENT =
@@ -218,13 +221,27 @@ public final class ScheduleJson {
   private static Timing timing(JsonValue run, PipelineShape shape) {
     run.allow(RUN);
     run.get("v").integer(VERSION, VERSION);
-    return Timing.of(
-        shape,
-        series(run.get("forward")),
-        series(run.get("backward")),
-        run.find("weight").map(ScheduleJson::series),
-        series(run.get("transfer_forward")),
-        series(run.get("transfer_backward")));
+    Timing timing =
+        Timing.of(
+            shape,
+            series(run.get("forward")),
+            series(run.get("backward")),
+            run.find("weight").map(ScheduleJson::series),
+            series(run.get("transfer_forward")),
+            series(run.get("transfer_backward")));
+    return run.find("skips")
+        .map(skips -> skips.items(SkipSeconds.SKIPS_MAX).stream().map(ScheduleJson::skip).toList())
+        .map(timing::withSkips)
+        .orElse(timing);
+  }
+
+  private static SkipSeconds skip(JsonValue json) {
+    List<JsonValue> values = json.items(SKIP_VALUES);
+    if (values.size() != SKIP_VALUES) {
+      throw json.refuse("a skip as [from, to, seconds forward, seconds backward]");
+    }
+    return new SkipSeconds(
+        size(values.get(0)), size(values.get(1)), number(values.get(2)), number(values.get(3)));
   }
 
   private static Network network(JsonValue run) {

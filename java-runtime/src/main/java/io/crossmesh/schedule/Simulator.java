@@ -18,7 +18,7 @@ public final class Simulator {
   public static Simulation simulate(
       Schedule schedule, Timing timing, Network network, MemoryUse memory) {
     PipelineShape shape = schedule.shape();
-    network.fits(shape);
+    network.fits(timing);
     if (schedule.split() && !timing.hasWeight()) {
       throw Refusal.of(
           "%s runs weight gradients apart and no time for them is stated; state weight, and backward as the gradient of the inputs alone."

@@ -6,17 +6,19 @@ import java.util.List;
 /** When each operation and each transfer ran. */
 public final class Timeline {
   private final Tasks tasks;
+  private final Transfers transfers;
   private final long[] start;
   private final long[] end;
   private final long[] sendStart;
   private final long[] arrival;
 
-  Timeline(Tasks tasks, long[] start, long[] end, long[] sendStart, long[] arrival) {
+  Timeline(Tasks tasks, Transfers transfers, Instants instants) {
     this.tasks = tasks;
-    this.start = start;
-    this.end = end;
-    this.sendStart = sendStart;
-    this.arrival = arrival;
+    this.transfers = transfers;
+    this.start = instants.start();
+    this.end = instants.end();
+    this.sendStart = instants.sendStart();
+    this.arrival = instants.arrival();
   }
 
   /**
@@ -51,23 +53,26 @@ public final class Timeline {
     return spans;
   }
 
-  /** All transfers between stages, by kind, receiving virtual stage and micro-batch. */
+  /**
+   * All transfers between stages, by kind, receiving virtual stage and micro-batch; then those past
+   * stages.
+   */
   public List<Transfer> transfers() {
-    List<Transfer> transfers = new ArrayList<>();
-    for (int task = 0; task < sendStart.length; task++) {
-      if (sendStart[task] >= 0) {
-        int producer = tasks.producer(task);
-        transfers.add(
+    List<Transfer> sent = new ArrayList<>();
+    for (int transfer = 0; transfer < sendStart.length; transfer++) {
+      if (sendStart[transfer] >= 0) {
+        int producer = transfers.producer(transfer);
+        sent.add(
             new Transfer(
                 tasks.stage(producer),
-                tasks.stage(task),
+                tasks.stage(transfers.consumer(transfer)),
                 tasks.op(producer),
                 seconds(end[producer]),
-                seconds(sendStart[task]),
-                seconds(arrival[task])));
+                seconds(sendStart[transfer]),
+                seconds(arrival[transfer])));
       }
     }
-    return transfers;
+    return sent;
   }
 
   /** When an operation started, in ticks; -1 if it did not. */

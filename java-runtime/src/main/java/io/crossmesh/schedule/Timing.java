@@ -1,7 +1,10 @@
 package io.crossmesh.schedule;
 
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * How long operations and transfers take, in whole picoseconds, so that times that are equal on
@@ -19,6 +22,7 @@ public final class Timing {
   private final Optional<long[]> weight;
   private final long[] sendForward;
   private final long[] sendBackward;
+  private final List<Skip> skips;
 
   private Timing(
       PipelineShape shape,
@@ -26,15 +30,29 @@ public final class Timing {
       long[] backward,
       Optional<long[]> weight,
       long[] sendForward,
-      long[] sendBackward) {
+      long[] sendBackward,
+      List<Skip> skips) {
     this.shape = shape;
     this.forward = forward;
     this.backward = backward;
     this.weight = weight;
     this.sendForward = sendForward;
     this.sendBackward = sendBackward;
+    this.skips = skips;
     bounded();
   }
+
+  /**
+   * What goes past virtual stages in between: activations from one to another that is not the next,
+   * and their gradients back. They need no time of the stages between, and are waited for as what
+   * the next one sends.
+   *
+   * @param from the virtual stage that makes it
+   * @param to the virtual stage that takes it, at least two further on
+   * @param sendForward ticks of the activations
+   * @param sendBackward ticks of the gradients
+   */
+  record Skip(int from, int to, long sendForward, long sendBackward) {}
 
   /**
    * Seconds per micro-batch.
@@ -58,7 +76,40 @@ public final class Timing {
         ticks(backward.perVirtualStage("backward", shape)),
         weight.map(series -> ticks(series.perVirtualStage("weight", shape))),
         ticks(sendForward.perBoundary("transfer", shape)),
-        ticks(sendBackward.perBoundary("transfer", shape)));
+        ticks(sendBackward.perBoundary("transfer", shape)),
+        List.of());
+  }
+
+  /**
+   * The same times, and what goes past stages in between.
+   *
+   * @param stated from and to, virtual stages; seconds of a micro-batch forward and backward
+   */
+  public Timing withSkips(List<SkipSeconds> stated) {
+    long transfers = 2L * stated.size() * shape.microbatches();
+    if (transfers > PipelineShape.OPS_MAX) {
+      throw Refusal.of(
+          "%d skips of %d micro-batches are %d transfers; the limit is %d. Add up what leaves a stage for the same other."
+              .formatted(stated.size(), shape.microbatches(), transfers, PipelineShape.OPS_MAX));
+    }
+    Set<List<Integer>> seen = new HashSet<>();
+    for (SkipSeconds skip : stated) {
+      skip.fits(shape);
+      if (!seen.add(List.of(skip.from(), skip.to()))) {
+        throw Refusal.of(
+            "The skip from %d to %d is stated twice; state what goes that way in a micro-batch once."
+                .formatted(skip.from(), skip.to()));
+      }
+    }
+    List<Skip> made =
+        stated.stream()
+            .map(
+                skip -> {
+                  long[] ways = ticks(new double[] {skip.sendForward(), skip.sendBackward()});
+                  return new Skip(skip.from(), skip.to(), ways[0], ways[1]);
+                })
+            .toList();
+    return new Timing(shape, forward, backward, weight, sendForward, sendBackward, made);
   }
 
   /** Times in which nothing takes longer than anything else: for questions of order alone. */
@@ -83,6 +134,9 @@ public final class Timing {
     }
     for (int k = 0; k < sendForward.length; k++) {
       ticks += (double) sendForward[k] + sendBackward[k];
+    }
+    for (Skip skip : skips) {
+      ticks += (double) skip.sendForward() + skip.sendBackward();
     }
     double seconds = ticks * shape.microbatches() / TICKS_PER_SECOND;
     if (seconds > TOTAL_SECONDS_MAX) {
@@ -115,6 +169,11 @@ public final class Timing {
       case BACKWARD -> backward[virtualStage] + (split ? 0 : weightTicks(virtualStage));
       case WEIGHT -> weightTicks(virtualStage);
     };
+  }
+
+  /** What goes past stages in between. */
+  List<Skip> skips() {
+    return skips;
   }
 
   /** Ticks of activations from a virtual stage to the next. */

@@ -26,8 +26,9 @@ class AdaptiveTest {
     int m = v > 1 ? n * (1 + random.nextInt(4)) : 1 + random.nextInt(16);
     PipelineShape shape = new PipelineShape(n, m, v, false);
     boolean split = random.nextBoolean();
-    Timing timing = Times.random(shape, split, random);
     boolean overlap = random.nextInt(4) > 0;
+    Timing stated = Times.random(shape, split, random);
+    Timing timing = overlap && random.nextBoolean() ? Times.skipping(stated, random) : stated;
     List<String> hosts = new ArrayList<>();
     for (int i = 0; i < n && seed % 4 == 0; i++) {
       hosts.add("h" + random.nextInt(3));

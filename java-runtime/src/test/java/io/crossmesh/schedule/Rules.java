@@ -23,8 +23,7 @@ final class Rules {
     Map<String, List<Interval>> uses = new HashMap<>();
     for (Timeline.Transfer transfer : result.timeline().transfers()) {
       Op made = transfer.op();
-      boolean forward = made.kind() == OpKind.FORWARD;
-      Op used = new Op(made.kind(), made.microbatch(), made.virtualStage() + (forward ? 1 : -1));
+      Op used = new Op(made.kind(), made.microbatch(), transfer.to());
       assertThat(transfer.posted()).isEqualTo(at(spans, made).end());
       assertThat(transfer.start()).isGreaterThanOrEqualTo(transfer.posted());
       assertThat(at(spans, used).start()).isGreaterThanOrEqualTo(transfer.end());

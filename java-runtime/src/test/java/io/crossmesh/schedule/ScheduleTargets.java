@@ -19,15 +19,21 @@ public final class ScheduleTargets implements FuzzTargets {
 
   private static final String RUN =
       """
-      {"v":1,"forward":[1,2],"backward":2.5,"weight":null,"transfer_forward":0.5,
-       "transfer_backward":[0.25],"overlap":false,"exchange":true,"half_duplex":false,
-       "hosts":null,"activation":1,"residual":[0.5,0.25]}""";
+      {"v":1,"forward":[1,2,3],"backward":2.5,"weight":null,"transfer_forward":0.5,
+       "transfer_backward":[0.25,1],"overlap":false,"exchange":true,"half_duplex":false,
+       "hosts":null,"activation":1,"residual":[0.5,0.25,0]}""";
+
+  private static final String SKIPPING =
+      """
+      {"v":1,"forward":1,"backward":2,"weight":1,"transfer_forward":0.5,"transfer_backward":0,
+       "overlap":true,"exchange":false,"half_duplex":true,"hosts":["a","b","a"],
+       "activation":1,"residual":1,"skips":[[0,2,1.5,0.25]]}""";
 
   @Override
   public List<FuzzTarget> open(Path directory) {
     String request =
         """
-        {"v":1,"name":"1f1b","stages":2,"microbatches":3,"virtual":1,"inference":false,
+        {"v":1,"name":"1f1b","stages":3,"microbatches":3,"virtual":1,"inference":false,
          "memory":null,"run":%s}"""
             .formatted(RUN);
     Schedule schedule = ScheduleJson.make(request);
@@ -48,7 +54,7 @@ public final class ScheduleTargets implements FuzzTargets {
             }),
         documents(
             "schedule run",
-            List.of(RUN),
+            List.of(RUN, SKIPPING),
             REFUSALS,
             text -> ScheduleJson.write(ScheduleJson.simulate(schedule, text))));
   }

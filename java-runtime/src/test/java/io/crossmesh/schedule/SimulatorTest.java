@@ -166,12 +166,13 @@ class SimulatorTest {
     int n = 1 + random.nextInt(6);
     int m = 1 + random.nextInt(12);
     PipelineShape shape = Times.shape(n, m);
-    Timing timing = Times.random(shape, true, random);
+    boolean overlap = random.nextBoolean();
+    Timing stated = Times.random(shape, true, random);
+    Timing timing = overlap ? Times.skipping(stated, random) : stated;
     List<String> hosts = new ArrayList<>();
     for (int i = 0; i < n && seed % 3 == 0; i++) {
       hosts.add("h" + random.nextInt(3));
     }
-    boolean overlap = random.nextBoolean();
     Network network =
         new Network(overlap, !overlap && random.nextBoolean(), random.nextBoolean(), hosts);
     for (Family family :
@@ -179,7 +180,54 @@ class SimulatorTest {
       Schedule schedule = FixedSchedules.of(family, shape);
       Simulation result = Simulator.simulate(schedule, timing, network, MemoryUse.counting(shape));
       Rules.check(schedule, network, result);
+      int ways = n - 1 + timing.skips().size();
+      assertThat(result.timeline().transfers()).hasSize(2 * m * ways);
     }
+  }
+
+  /** A decoder stage waits for what an encoder stage sends past the one between them. */
+  @Test
+  void whatSkipsAStageIsWaitedFor() {
+    PipelineShape shape = Times.shape(3, 1);
+    Timing chain = Times.even(shape, 1, 2, 0.5);
+    Schedule schedule = FixedSchedules.of(Family.ONE_F_ONE_B, shape);
+    assertThat(Times.makespan(schedule, chain, Network.OVERLAPPED)).isEqualTo(3 * 3 + 4 * 0.5);
+    // F0 ends at 1 and B2 takes 2: what skips stage 1 has two seconds each way to be hidden in.
+    Timing hidden = chain.withSkips(List.of(new SkipSeconds(0, 2, 2, 3)));
+    assertThat(Times.makespan(schedule, hidden, Network.OVERLAPPED)).isEqualTo(3 * 3 + 4 * 0.5);
+    Timing late = chain.withSkips(List.of(new SkipSeconds(0, 2, 5, 7)));
+    assertThat(Times.makespan(schedule, late, Network.OVERLAPPED)).isEqualTo(3 + 3 + 5 + 7 - 1 + 1);
+  }
+
+  @Test
+  void whatSkipsStagesSharesTheNicsOfItsHosts() {
+    PipelineShape shape = Times.shape(3, 40);
+    Schedule eager = FixedSchedules.of(Family.EAGER_1F1B, shape);
+    Timing timing =
+        Times.even(shape, 1, 2, 1.2).withSkips(List.of(new SkipSeconds(0, 2, 2.4, 2.4)));
+    double apart = Times.makespan(eager, timing, Network.OVERLAPPED);
+    double shared = Times.makespan(eager, timing, network("a", "b", "c"));
+    assertThat(apart).isLessThan(shared);
+    assertThat(shared).as("NICs of a and c").isGreaterThanOrEqualTo(40 * 3.6);
+  }
+
+  @Test
+  void skipsThatCannotBeAreRefusedWithARemedy() {
+    PipelineShape shape = Times.shape(4, 8);
+    Timing timing = Times.even(shape, 1, 1, 0);
+    for (int[] ends : new int[][] {{0, 1}, {2, 0}, {-1, 2}, {1, 4}, {0, 0}}) {
+      FixedSchedulesTest.refused(
+          () -> timing.withSkips(List.of(new SkipSeconds(ends[0], ends[1], 0, 0))),
+          "A skip from %d to %d cannot be among 4 stages".formatted(ends[0], ends[1]));
+    }
+    SkipSeconds good = new SkipSeconds(0, 3, 1, 1);
+    FixedSchedulesTest.refused(() -> timing.withSkips(List.of(good, good)), "stated twice");
+    FixedSchedulesTest.refused(
+        () -> timing.withSkips(List.of(new SkipSeconds(0, 3, Double.NaN, 1))), "takes NaN");
+    Schedule schedule = FixedSchedules.of(Family.GPIPE, shape);
+    FixedSchedulesTest.refused(
+        () -> Times.makespan(schedule, timing.withSkips(List.of(good)), Network.BLOCKING),
+        "leave out overlap=False");
   }
 
   @Test

@@ -40,6 +40,20 @@ final class Times {
         list(shape.stages() - 1, largest, random));
   }
 
+  /** The same times and some skips, where there are stages to skip. */
+  static Timing skipping(Timing timing, RandomGenerator random) {
+    List<SkipSeconds> skips = new ArrayList<>();
+    int parts = timing.shape().virtualStages();
+    for (int from = 0; from < parts; from++) {
+      for (int to = from + 2; to < parts; to++) {
+        if (random.nextInt(3) == 0) {
+          skips.add(new SkipSeconds(from, to, random.nextInt(300) / 100.0, random.nextInt(3)));
+        }
+      }
+    }
+    return timing.withSkips(skips);
+  }
+
   private static Series list(int size, double largest, RandomGenerator random) {
     List<Double> values = new ArrayList<>();
     for (int i = 0; i < size; i++) {
