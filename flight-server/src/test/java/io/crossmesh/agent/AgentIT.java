@@ -20,38 +20,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The agent as a process: how it starts, who may speak to it, and how it ends. */
+/** The agent as a process: what it says of itself, who may speak to it, and how it ends. */
 @Timeout(300)
 class AgentIT {
-  private static final double READY_SECONDS_MAX = 2;
-  private static final int STARTS_MAX = 12;
-  private static final double RESIDENT_MEBIBYTES_MAX = 250;
-
   @TempDir Path directory;
-
-  /**
-   * The best of some starts, the first that is soon enough among them: a single one measures the
-   * neighbours on a busy machine.
-   */
-  @Test
-  void isReadySoonAndSmall() throws Exception {
-    double soonest = Double.MAX_VALUE;
-    for (int start = 0; start < STARTS_MAX && soonest >= READY_SECONDS_MAX; start++) {
-      try (RunningAgent agent = RunningAgent.startAgent(directory, "a")) {
-        agent.ready();
-        double wall = agent.secondsSinceStart();
-        double resident = agent.residentMebibytes();
-        System.out.printf(
-            "agent: ready after %.2f s (%.2f s of processor time), %.0f MiB resident%n",
-            wall, agent.processorSeconds(), resident);
-        soonest = Math.min(soonest, wall);
-        assertThat(resident).isLessThan(RESIDENT_MEBIBYTES_MAX);
-        assertThat(agent.endInput()).isZero();
-        assertThat(agent.log()).doesNotContain("ERROR").doesNotContain("Exception");
-      }
-    }
-    assertThat(soonest).as("seconds to ready").isLessThan(READY_SECONDS_MAX);
-  }
 
   @Test
   void theInfoFileSaysHowToReachIt() throws Exception {

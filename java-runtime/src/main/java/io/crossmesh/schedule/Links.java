@@ -54,7 +54,7 @@ final class Links {
       int from = transfers.sender(q);
       int to = transfers.receiver(q);
       if (network.hosts().isEmpty()) {
-        // Whatever joins two stages has one link; stages 0 and n - 1 have theirs by virtual stages.
+        // Two stages have one link, whatever goes over it: a boundary, the way back, a skip.
         List<Integer> pair = List.of(Math.min(from, to), Math.max(from, to));
         int link = numbers.computeIfAbsent(pair, key -> numbers.size());
         int side = network.halfDuplex() ? link : 2 * link + (from < to ? 0 : 1);
