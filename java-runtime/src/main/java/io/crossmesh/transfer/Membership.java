@@ -58,6 +58,15 @@ final class Membership {
     }
   }
 
+  /**
+   * Whether this host sends to a peer by the connection that the peer has opened. One of the two
+   * does, so that bytes go both ways on one connection and take each other's acknowledgements
+   * along. Only to be done when the peer has shown its pass there.
+   */
+  boolean answers(Peer peer) {
+    return node.host().compareTo(peer.host()) > 0;
+  }
+
   private void greet(Peer peer, MessageKind kind) {
     ControlCodec.Hello hello = new ControlCodec.Hello(node.host(), peer.pass());
     node.outbox().send(peer.host(), kind, 0, 0, ControlCodec.hello(hello));

@@ -308,6 +308,9 @@ public final class TransferEngine implements AutoCloseable {
         node.drop();
         return Transport.Landing.DISCARD;
       }
+      if (header.kind == MessageKind.WELCOME && membership.answers(peer)) {
+        transport.answerBy(peer.index(), connection);
+      }
       if (header.kind != MessageKind.CHUNK) {
         if (payloadBytes > ControlMessage.PAYLOAD_BYTES_MAX) {
           node.drop();

@@ -57,6 +57,16 @@ public interface Transport extends AutoCloseable {
   void sever(long connection);
 
   /**
+   * Allows messages to a peer to go by the connection that its own come by, from the next one on;
+   * they may then fail with that one, as the peer is lost with it. A transport need not make use of
+   * it.
+   *
+   * @param peer unknown numbers are ignored
+   * @param connection as {@link Handler#onMessage} was told; ended ones are ignored
+   */
+  default void answerBy(int peer, long connection) {}
+
+  /**
    * Sends one message.
    *
    * @param header {@link WireHeader#BYTES} bytes, copied before this returns

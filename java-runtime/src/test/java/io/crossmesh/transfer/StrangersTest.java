@@ -6,6 +6,7 @@ import io.crossmesh.mesh.Mesh;
 import io.crossmesh.transfer.sim.Cases;
 import io.crossmesh.transfer.sim.Quad;
 import io.crossmesh.transfer.sim.SimProcess;
+import io.crossmesh.transfer.sim.SimTransport;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -96,6 +97,23 @@ class StrangersTest {
       assertThat(quad.host("d").status().droppedMessages()).isEqualTo(before + 3);
       quad.step(x, 0);
       assertThat(x.receivers()).extracting(r -> r.outcome(0)).containsOnly("received");
+    }
+  }
+
+  @Test
+  void answersGoByTheConnectionOfWhoHasShownItsPass() {
+    try (Quad quad = new Quad(directory, 1 << 20)) {
+      Quad.Parties x = quad.open("x", 1);
+      SimTransport d = quad.host("d").transport();
+      // The engine of d gave its peers a, b and c the numbers 0, 1 and 2; to each of them it is 2.
+      Long ofB = quad.host("b").transport().connection(2);
+      assertThat(d.answersBy(1)).isNotNull().isEqualTo(ofB);
+      assertThat(quad.host("b").transport().answersBy(2)).isNull();
+      for (MessageKind kind : List.of(MessageKind.HELLO, MessageKind.WELCOME)) {
+        forge(quad, kind, "b", x.a().info().channelId(), true);
+        quad.cluster().run(Quad.SECOND / 8);
+        assertThat(d.answersBy(1)).isEqualTo(ofB);
+      }
     }
   }
 

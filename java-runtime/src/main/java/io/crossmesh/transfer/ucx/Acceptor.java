@@ -111,13 +111,17 @@ final class Acceptor implements UcpListenerConnectionHandler {
     stopped = true;
   }
 
+  /** The endpoint by which a link came that was let in and has not ended. */
+  @Nullable Incoming by(long link) {
+    long endpointId = receiver.endpointOf(link);
+    return incoming.stream().filter(peer -> peer.endpointId == endpointId).findAny().orElse(null);
+  }
+
   /** Ends the endpoint by which a link came. */
   void sever(long link) {
-    long endpointId = receiver.endpointOf(link);
-    for (Incoming peer : List.copyOf(incoming)) {
-      if (endpointId != 0 && peer.endpointId == endpointId) {
-        peer.end("the peer is lost");
-      }
+    Incoming peer = by(link);
+    if (peer != null) {
+      peer.end("the peer is lost");
     }
   }
 
@@ -133,10 +137,12 @@ final class Acceptor implements UcpListenerConnectionHandler {
     }
   }
 
-  private final class Incoming implements UcpEndpointErrorHandler, Ending {
+  /** An endpoint that a peer has opened, and the link that answers by it, if one does. */
+  final class Incoming implements UcpEndpointErrorHandler, Ending {
     private final UcpEndpoint endpoint;
     private final long endpointId;
     private final long sinceNanos = System.nanoTime();
+    private @Nullable Link carried;
     private List<Inbound> inbounds = List.of();
     private String reason = "";
     private long deadlineNanos;
@@ -156,8 +162,23 @@ final class Acceptor implements UcpListenerConnectionHandler {
       ucx.deferred.later(() -> end(message));
     }
 
+    /** For a link to send by. */
+    UcpEndpoint endpoint() {
+      return endpoint;
+    }
+
+    /** Has a link told of the end. */
+    void carry(Link link) {
+      carried = link;
+    }
+
     void end(String why) {
       if (incoming.remove(this)) {
+        Link link = carried;
+        carried = null;
+        if (link != null) {
+          link.lost(why);
+        }
         reason = why;
         deadlineNanos = System.nanoTime() + GRACE_NANOS;
         inbounds = receiver.endInbounds(endpointId);

@@ -46,6 +46,9 @@ final class Link implements UcpEndpointErrorHandler, Ending {
   private final Counters counters;
   private final UcpEndpoint endpoint;
 
+  /** The endpoint by which messages go: its own, or one that the peer has opened. */
+  private UcpEndpoint way;
+
   /** Sends that have not ended, in the order in which they were asked for. */
   private final Operations<SendOperation> inFlight = new Operations<>();
 
@@ -85,6 +88,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
                 .setPeerErrorHandlingMode()
                 .setErrorHandler(this)
                 .setSocketAddress(address));
+    this.way = endpoint;
     MemorySegment hello = Door.blank();
     Door.put(hello, 0, nonce);
     operation(Receiver.HELLO, nextSequence++, hello, ucx.empty, false, new Heard())
@@ -117,6 +121,14 @@ final class Link implements UcpEndpointErrorHandler, Ending {
         });
   }
 
+  /** Sends by an endpoint that the peer has opened from now on, and is lost with it. */
+  void answerBy(Acceptor.Incoming incoming) {
+    if (state == State.OPEN) {
+      incoming.carry(this);
+      way = incoming.endpoint();
+    }
+  }
+
   boolean open() {
     return state == State.OPEN;
   }
@@ -130,7 +142,7 @@ final class Link implements UcpEndpointErrorHandler, Ending {
 
   private void post(SendOperation send) {
     send.label(label);
-    send.post(endpoint, flags(send));
+    send.post(way, flags(send));
   }
 
   private SendOperation operation(
@@ -166,7 +178,8 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     ucx.deferred.later(() -> lost(message));
   }
 
-  private void lost(String reason) {
+  /** Nothing can be sent by it any more. */
+  void lost(String reason) {
     boolean told = state != State.OPEN;
     close(false, reason);
     if (!told) {

@@ -136,6 +136,15 @@ public final class UcxTransport implements Transport {
   }
 
   @Override
+  public void answerBy(int peer, long connection) {
+    Link link = links.get(peer);
+    Acceptor.Incoming incoming = started().acceptor().by(connection);
+    if (link != null && incoming != null) {
+      link.answerBy(incoming);
+    }
+  }
+
+  @Override
   public void send(
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     Session present = started();

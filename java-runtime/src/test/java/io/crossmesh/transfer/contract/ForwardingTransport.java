@@ -46,6 +46,11 @@ public abstract class ForwardingTransport implements Transport {
   }
 
   @Override
+  public void answerBy(int peer, long connection) {
+    transport.answerBy(peer, connection);
+  }
+
+  @Override
   public void send(
       int peer, MemorySegment header, MemorySegment payload, boolean bulk, SendDone done) {
     transport.send(peer, header, payload, bulk, done);

@@ -113,6 +113,11 @@ public final class OwnerNode implements Handler, AutoCloseable {
     act(() -> transport.sever(Objects.requireNonNull(connections.get(sender))));
   }
 
+  /** Sends to a peer by the connection by which a sender's last message came. */
+  public void answerBy(int peer, long sender) throws Exception {
+    act(() -> transport.answerBy(peer, Objects.requireNonNull(connections.get(sender))));
+  }
+
   private void act(Runnable action) throws Exception {
     call(
         () -> {

@@ -171,13 +171,17 @@ public abstract class TransportContract {
     }
   }
 
-  @Test
-  void bothSidesCloseAtOnceWithoutErrors() throws Exception {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void bothSidesCloseAtOnceWithoutErrors(boolean answers) throws Exception {
     for (int round = 0; round < 5; round++) {
       OwnerNode a = node(1);
       OwnerNode b = node(2);
       a.connect(20, b.transport.address());
       b.connect(10, a.transport.address());
+      if (answers) {
+        answer(a, b);
+      }
       Flood there = a.send(20, 20, MIB, 4, false);
       Flood back = b.send(10, 20, MIB, 4, false);
       there.result.get(20, TimeUnit.SECONDS);
@@ -189,6 +193,46 @@ public abstract class TransportContract {
       assertThat(b.errors()).isEmpty();
       a.close();
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(longs = {21, 22, 23})
+  void answersByThePeersConnectionKeepTheirOrderAndContent(long seed) throws Exception {
+    Random random = new Random(seed);
+    try (OwnerNode a = node(1);
+        OwnerNode b = node(2)) {
+      a.connect(20, b.transport.address());
+      b.connect(10, a.transport.address());
+      List<Flood> floods = new ArrayList<>();
+      long messages = 0;
+      for (int i = 0; i < 40; i++) {
+        long size = random.nextInt(3) == 0 ? random.nextInt(300_000) : random.nextInt(9000);
+        int count = 1 + random.nextInt(100);
+        floods.add(a.send(20, count, size, 1 + random.nextInt(16), false));
+        floods.add(b.send(10, count, size, 1 + random.nextInt(16), false));
+        messages += count;
+        if (i == 10) {
+          // Some of what b has sent is still on its own connection.
+          b.await("a message of a", 20_000, () -> b.heard(1).messages() > 0);
+          b.answerBy(10, 1);
+        }
+      }
+      for (Flood flood : floods) {
+        assertThat(flood.result.get(60, TimeUnit.SECONDS)).as("seed %d", seed).isZero();
+      }
+      long total = messages;
+      b.await("all messages of a", 20_000, () -> b.heard(1).messages() == total);
+      a.await("all messages of b", 20_000, () -> a.heard(2).messages() == total);
+      assertThat(a.errors()).as("seed %d", seed).isEmpty();
+      assertThat(b.errors()).as("seed %d", seed).isEmpty();
+    }
+  }
+
+  /** Has b, which a sends to as 20, send to a, its 10, by a's connection. */
+  protected static void answer(OwnerNode a, OwnerNode b) throws Exception {
+    assertThat(a.send(20, 1, 8, 1, false).result.get(20, TimeUnit.SECONDS)).isZero();
+    b.await("a message of a", 20_000, () -> b.heard(1).messages() == 1);
+    b.answerBy(10, 1);
   }
 
   @Test

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.PriorityQueue;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One end of the simulated network. A message is announced once and lands once: an eager payload is
@@ -43,6 +44,7 @@ public final class SimTransport implements Transport {
   private final PriorityQueue<Event> events = new PriorityQueue<>();
   private final Map<Integer, SimTransport> peers = new HashMap<>();
   private final Map<Integer, Long> connections = new HashMap<>();
+  private final Map<Integer, Long> answers = new HashMap<>();
   private final Set<Long> severed = new HashSet<>();
   private final Map<String, Long> lastArrival = new HashMap<>();
   private final Set<SimFlight> flights = new LinkedHashSet<>();
@@ -132,8 +134,32 @@ public final class SimTransport implements Transport {
   }
 
   @Override
+  public void answerBy(int peer, long connection) {
+    answers.put(peer, connection);
+  }
+
+  /** The connection by which messages to a peer go that it has opened; null for its own. */
+  public @Nullable Long answersBy(int peer) {
+    return answers.get(peer);
+  }
+
+  /** Its own connection to a peer. */
+  public @Nullable Long connection(int peer) {
+    return connections.get(peer);
+  }
+
+  @Override
   public void disconnect(int peer) {
     peers.remove(peer);
+    Long own = connections.get(peer);
+    for (SimTransport other : network.all()) {
+      other.answers.forEach(
+          (number, by) -> {
+            if (by.equals(own) && !cutOff && !other.cutOff) {
+              other.reset(number);
+            }
+          });
+    }
     for (SimFlight flight : new ArrayList<>(flights)) {
       if (flight.peer() == peer) {
         flight.failed("disconnected");

@@ -13,6 +13,8 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Transports in processes of their own, which can die. */
 @Timeout(120)
@@ -53,8 +55,9 @@ final class UcxProcessesIT {
     }
   }
 
-  @Test
-  void aKilledPeerIsNoticedAtOnceWhileTheOthersGoOn() throws Exception {
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aKilledPeerIsNoticedAtOnceWhileTheOthersGoOn(boolean answers) throws Exception {
     try (OwnerNode a = new OwnerNode(1, new UcxTransport(TestCluster.bind("127.0.0.1")));
         PeerProcess b = peer(2);
         PeerProcess c = peer(3)) {
@@ -68,6 +71,10 @@ final class UcxProcessesIT {
       Flood toB = a.send(20, 1_000_000, MIB, 8, false);
       Flood toC = a.send(30, 1_000_000, MIB, 8, false);
       a.await("traffic of both", 20_000, () -> heard(a, 2) > 50 && heard(a, 3) > 50);
+      if (answers) {
+        a.answerBy(20, 2);
+        a.answerBy(30, 3);
+      }
 
       b.kill();
       a.await("the loss of b", 2_000, () -> a.lost().containsKey(20));
