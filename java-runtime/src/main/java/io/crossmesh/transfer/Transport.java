@@ -50,7 +50,8 @@ public interface Transport extends AutoCloseable {
 
   /**
    * Ends a connection by which messages came: nothing more of it arrives, and what is landing
-   * fails, soon. Unknown and ended ones are ignored.
+   * fails, soon. Unknown and ended ones are ignored. A peer that answers ({@link #answerBy}) by the
+   * connection to it is abandoned before.
    *
    * @param connection as {@link Handler#onMessage} was told
    */

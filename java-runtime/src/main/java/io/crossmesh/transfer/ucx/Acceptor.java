@@ -19,9 +19,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The listener and the incoming endpoints. Those only receive: who sends is written in the
- * messages, so it is not known here whose they are, and their loss is no news to the engine, which
- * hears of it from its own link to that peer.
+ * The listener and the incoming endpoints. Who sends is written in the messages, so it is not known
+ * here whose they are, and the loss of one is no news to the engine, which hears of it from its own
+ * link to that peer; but for one that a link answers by, which is lost with it.
  */
 final class Acceptor implements UcpListenerConnectionHandler {
   private static final Logger log = LoggerFactory.getLogger(Acceptor.class);

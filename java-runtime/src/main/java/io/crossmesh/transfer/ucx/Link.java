@@ -18,6 +18,9 @@ import org.openucx.jucx.ucp.UcpEndpointParams;
  * Receiver} restores their order. A message that fails leaves a gap there that nothing fills, so
  * the first failure ends the link.
  *
+ * <p>When the engine says so, messages go by a connection that the peer has opened instead; this
+ * one then only tells when the peer is gone.
+ *
  * <p>It begins with a hello of its own, and both ends prove themselves ({@link Door}). What is sent
  * meanwhile waits here: UCX 1.13 refuses small messages while it connects.
  *
