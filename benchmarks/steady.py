@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import resource
+import socket
 import statistics
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -48,6 +49,7 @@ COMPUTING_BYTES_PER_SECOND = 500e6 / 8
 COMPUTING_BYTES = 8 * MIB
 COMPUTING_SECONDS = 1.0
 COMPUTING_WIDTH = 512
+COMPUTING_WARM_UP = 400
 COMPUTING_REPEATS = 45
 
 PROFILE_SECONDS = 60.0
@@ -154,7 +156,9 @@ def computing() -> None:
 
     The loop, its process's other threads and the agent of its host share one core, the receiving side has the other:
     each second of processor time that the transfer takes there is one that the loop does not have. Seconds without and
-    with transfers alternate, as a core's speed drifts by more than what is measured.
+    with transfers alternate, as a core's speed drifts by more than what is measured; so do seconds in which a process
+    in the agent's place writes the same bytes to a TCP socket, which shows what the loop loses beyond processor time
+    when another process runs on its core at all.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -162,7 +166,7 @@ def computing() -> None:
     os.sched_setaffinity(0, {cores[0]})
     mesh = [cm.Mesh((1,), hosts=[host]) for host in ("a", "b")]
     spec = cm.TensorSpec((COMPUTING_BYTES,), "uint8")
-    with cm.LocalCluster(["a", "b"], arena=512 * MIB, env=TCP) as cluster:
+    with cm.LocalCluster(["a", "b"], arena=512 * MIB, env=TCP) as cluster, _PlainSender(cores[1]) as plain:
         _pin(cluster.pid("b"), cores[1])
         receiver = subprocess.Popen(
             [sys.executable, __file__, "--receive"], env=os.environ | cluster.env("b"), stdin=subprocess.PIPE
@@ -172,33 +176,89 @@ def computing() -> None:
         with cluster.agent("a").sender("steady/computing", spec, sharding, depth=DEPTH) as tx:
             tx.wait_open()
             tile = {0: np.ones(COMPUTING_BYTES, np.uint8)}
-            for _ in range(100):
+            for _ in range(COMPUTING_WARM_UP):
                 tx.send(tile).result(60)
             # More threads of the library for products would share the core, and be counted as the client's.
             with threadpool_limits(1):
-                rounds = [(_loop(), _loop(lambda: tx.send(tile), cluster.pid("a"))) for _ in range(COMPUTING_REPEATS)]
+                rounds = [
+                    (_loop(), _loop(lambda: tx.send(tile), cluster.pid("a")), _loop(plain.send, plain.pid))
+                    for _ in range(COMPUTING_REPEATS)
+                ]
         receiver.communicate()
-    shares = []
-    for alone, beside in rounds:
-        lost = 1 - beside.products / beside.seconds / (alone.products / alone.seconds)
-        used = (beside.agent + beside.client) / beside.seconds
-        shares.append((lost, beside.agent / beside.seconds, beside.client / beside.seconds, lost / used))
-    lost, agent, client, ratio = (statistics.median(column) for column in zip(*shares, strict=True))
-    print(
-        f"products of {COMPUTING_WIDTH}x{COMPUTING_WIDTH} beside 500 Mbit/s: slower by {100 * lost:.1f} %; of the core "
-        f"the agent uses {100 * agent:.1f} %, the client {100 * client:.1f} %: ratio {ratio:.2f} (limit 1)"
-    )
+    print(f"products of {COMPUTING_WIDTH}x{COMPUTING_WIDTH} beside 500 Mbit/s")
+    for name, part, limit in (("the agent", 1, " (limit 1)"), ("a process that writes to a socket", 2, "")):
+        shares = [_shares(alone, beside[part - 1]) for alone, *beside in rounds]
+        lost, sender, client, ratio = (statistics.median(column) for column in zip(*shares, strict=True))
+        print(
+            f"  slower by {100 * lost:.1f} %; of the core {name} uses {100 * sender:.1f} %, its client "
+            f"{100 * client:.1f} %: ratio {ratio:.2f}{limit}"
+        )
+
+
+def _shares(alone: _Round, beside: _Round) -> tuple[float, float, float, float]:
+    """Of the core: what products lost, what the sender and its client used; and the first over the other two."""
+    lost = 1 - beside.products / beside.seconds / (alone.products / alone.seconds)
+    sender, client = beside.sender / beside.seconds, beside.client / beside.seconds
+    return lost, sender, client, lost / (sender + client)
+
+
+class _PlainSender:
+    """A process on this one's core that writes a transfer's bytes to a socket when told to; another takes them."""
+
+    def __init__(self, receiving_core: int) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            sending = socket.create_connection(listener.getsockname())
+            receiving, _ = listener.accept()
+        self._receiver = self._start("--take", receiving)
+        self._sender = self._start("--write", sending)
+        _pin(self._receiver.pid, receiving_core)
+        self.pid = self._sender.pid
+
+    @staticmethod
+    def _start(what: str, end: socket.socket) -> subprocess.Popen[bytes]:
+        with end:
+            return subprocess.Popen(
+                [sys.executable, __file__, what, str(end.fileno())], stdin=subprocess.PIPE, pass_fds=[end.fileno()]
+            )
+
+    def send(self) -> None:
+        """Have a transfer's bytes written."""
+        assert self._sender.stdin is not None
+        os.write(self._sender.stdin.fileno(), b"x")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self._sender, self._receiver):
+            process.communicate()
+
+
+def write(fd: int) -> None:
+    """The sending end of `_PlainSender`."""
+    tile = np.ones(COMPUTING_BYTES, np.uint8)
+    with socket.socket(fileno=fd) as end:
+        while os.read(0, 1):
+            end.sendall(tile)
+
+
+def take(fd: int) -> None:
+    """The receiving end."""
+    tile = np.ones(COMPUTING_BYTES, np.uint8)
+    with socket.socket(fileno=fd) as end:
+        while end.recv_into(tile):
+            pass
 
 
 class _Round:
-    def __init__(self, products: int, seconds: float, agent: float, client: float) -> None:
-        self.products, self.seconds, self.agent, self.client = products, seconds, agent, client
+    def __init__(self, products: int, seconds: float, sender: float, client: float) -> None:
+        self.products, self.seconds, self.sender, self.client = products, seconds, sender, client
 
 
-def _loop(send: Callable[[], object] | None = None, agent: int | None = None) -> _Round:
+def _loop(send: Callable[[], object] | None = None, sender: int | None = None) -> _Round:
     """Multiply for some seconds; with `send`, start a transfer whenever the rate says that one is due."""
     a = np.ones((COMPUTING_WIDTH, COMPUTING_WIDTH), np.float32)
-    before = cpu_seconds(agent) if agent else 0.0
+    before = cpu_seconds(sender) if sender else 0.0
     others = time.process_time() - time.thread_time()
     sending = 0.0
     products, sent, start = 0, 0, time.perf_counter()
@@ -212,7 +272,7 @@ def _loop(send: Callable[[], object] | None = None, agent: int | None = None) ->
         products += 1
     seconds = time.perf_counter() - start
     client = sending + time.process_time() - time.thread_time() - others
-    return _Round(products, seconds, cpu_seconds(agent) - before if agent else 0.0, client)
+    return _Round(products, seconds, cpu_seconds(sender) - before if sender else 0.0, client)
 
 
 def _pin(pid: int, core: int) -> None:
@@ -303,6 +363,7 @@ def _ours(event: dict[str, Any]) -> str:
 
 
 PARTS = {"collections": collections, "processor": processor, "computing": computing, "profile": profile}
+PLAIN = {"write": write, "take": take}
 
 
 def main() -> None:
@@ -310,10 +371,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all if none is named")
     parser.add_argument("--receive", action="store_true", help=argparse.SUPPRESS)
+    for end in PLAIN:
+        parser.add_argument(f"--{end}", type=int, metavar="FD", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.receive:
         receive()
         return
+    for end, run in PLAIN.items():
+        if (fd := getattr(args, end)) is not None:
+            run(fd)
+            return
     for name in args.parts or PARTS:
         PARTS[name]()
 
