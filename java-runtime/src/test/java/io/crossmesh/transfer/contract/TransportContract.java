@@ -74,23 +74,33 @@ public abstract class TransportContract {
       a.connect(20, b.transport.address());
       b.connect(10, a.transport.address());
       List<Flood> floods = new ArrayList<>();
-      long messages = 0;
-      for (int i = 0; i < 60; i++) {
-        long size = random.nextInt(3) == 0 ? random.nextInt(300_000) : random.nextInt(9000);
-        int count = 1 + random.nextInt(100);
-        floods.add(a.send(20, count, size, 1 + random.nextInt(16), false));
-        floods.add(b.send(10, count, size, 1 + random.nextInt(16), false));
-        messages += count;
-      }
-      for (Flood flood : floods) {
-        assertThat(flood.result.get(60, TimeUnit.SECONDS)).as("seed %d", seed).isZero();
-      }
-      long total = messages;
-      b.await("all messages of a", 20_000, () -> b.heard(1).messages() == total);
-      a.await("all messages of b", 20_000, () -> a.heard(2).messages() == total);
-      assertThat(a.errors()).as("seed %d", seed).isEmpty();
-      assertThat(b.errors()).as("seed %d", seed).isEmpty();
+      allArrive(a, b, floods, flood(a, b, 60, random, floods), seed);
     }
+  }
+
+  /** Sends as much from a, to its peer 20, as from b, to its 10; how many messages each. */
+  private static long flood(
+      OwnerNode a, OwnerNode b, int times, Random random, List<Flood> floods) {
+    long messages = 0;
+    for (int i = 0; i < times; i++) {
+      long size = random.nextInt(3) == 0 ? random.nextInt(300_000) : random.nextInt(9000);
+      int count = 1 + random.nextInt(100);
+      floods.add(a.send(20, count, size, 1 + random.nextInt(16), false));
+      floods.add(b.send(10, count, size, 1 + random.nextInt(16), false));
+      messages += count;
+    }
+    return messages;
+  }
+
+  private static void allArrive(
+      OwnerNode a, OwnerNode b, List<Flood> floods, long messages, long seed) throws Exception {
+    for (Flood flood : floods) {
+      assertThat(flood.result.get(60, TimeUnit.SECONDS)).as("seed %d", seed).isZero();
+    }
+    b.await("all messages of a", 20_000, () -> b.heard(1).messages() == messages);
+    a.await("all messages of b", 20_000, () -> a.heard(2).messages() == messages);
+    assertThat(a.errors()).as("seed %d", seed).isEmpty();
+    assertThat(b.errors()).as("seed %d", seed).isEmpty();
   }
 
   @Test
@@ -204,27 +214,11 @@ public abstract class TransportContract {
       a.connect(20, b.transport.address());
       b.connect(10, a.transport.address());
       List<Flood> floods = new ArrayList<>();
-      long messages = 0;
-      for (int i = 0; i < 40; i++) {
-        long size = random.nextInt(3) == 0 ? random.nextInt(300_000) : random.nextInt(9000);
-        int count = 1 + random.nextInt(100);
-        floods.add(a.send(20, count, size, 1 + random.nextInt(16), false));
-        floods.add(b.send(10, count, size, 1 + random.nextInt(16), false));
-        messages += count;
-        if (i == 10) {
-          // Some of what b has sent is still on its own connection.
-          b.await("a message of a", 20_000, () -> b.heard(1).messages() > 0);
-          b.answerBy(10, 1);
-        }
-      }
-      for (Flood flood : floods) {
-        assertThat(flood.result.get(60, TimeUnit.SECONDS)).as("seed %d", seed).isZero();
-      }
-      long total = messages;
-      b.await("all messages of a", 20_000, () -> b.heard(1).messages() == total);
-      a.await("all messages of b", 20_000, () -> a.heard(2).messages() == total);
-      assertThat(a.errors()).as("seed %d", seed).isEmpty();
-      assertThat(b.errors()).as("seed %d", seed).isEmpty();
+      long before = flood(a, b, 10, random, floods);
+      b.await("a message of a", 20_000, () -> b.heard(1).messages() > 0);
+      // Some of what b has sent is still on its own connection.
+      b.answerBy(10, 1);
+      allArrive(a, b, floods, before + flood(a, b, 30, random, floods), seed);
     }
   }
 
