@@ -186,8 +186,10 @@ def computing() -> None:
                 ]
         receiver.communicate()
     print(f"products of {COMPUTING_WIDTH}x{COMPUTING_WIDTH} beside 500 Mbit/s")
-    for name, part, limit in (("the agent", 1, " (limit 1)"), ("a process that writes to a socket", 2, "")):
-        shares = [_shares(alone, beside[part - 1]) for alone, *beside in rounds]
+    alone, *beside = zip(*rounds, strict=True)
+    senders = (("the agent", " (limit 1)"), ("a process that writes to a socket", ""))
+    for (name, limit), loops in zip(senders, beside, strict=True):
+        shares = map(_shares, alone, loops)
         lost, sender, client, ratio = (statistics.median(column) for column in zip(*shares, strict=True))
         print(
             f"  slower by {100 * lost:.1f} %; of the core {name} uses {100 * sender:.1f} %, its client "
