@@ -58,6 +58,7 @@ public final class Ping {
     engine =
         new TransferEngine(
             name, epoch, new SystemClock(), transport, arena, EngineOptions.defaults());
+    engine.start();
     System.out.println(epoch + " " + transport.address());
     String[] words = input.readLine().split(" ");
     String other = first ? "b" : "a";

@@ -1,5 +1,8 @@
 package io.crossmesh.transfer;
 
+import io.crossmesh.CrossmeshException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
@@ -8,7 +11,7 @@ import org.slf4j.LoggerFactory;
 /**
  * The thread that drives an engine: it works while there is work, looks a few more times, then
  * sleeps in the transport until an event, a command or the next deadline. It owns the engine: the
- * engine is closed on this thread when the thread ends.
+ * engine is started, driven and closed on this thread, as UCX demands of a worker.
  *
  * <p>An exception that escapes from a turn is a mistake of ours and is logged; the thread goes on,
  * as other channels are not to blame, but not for ever: after {@value #FAILURES_MAX} failing turns
@@ -30,12 +33,13 @@ public final class OwnerThread implements AutoCloseable {
   private final Runnable wakeup;
   private final int spins;
   private final Thread thread;
+  private final CompletableFuture<Void> started = new CompletableFuture<>();
   private volatile boolean running = true;
 
   /**
-   * Starts the thread.
+   * A thread that begins with {@link #start}.
    *
-   * @param engine nobody else calls its {@code doWork}
+   * @param engine nobody else calls its {@code start}, {@code doWork} and {@code close}
    * @param wakeup ends the transport's sleep: {@link Transport#wakeup()}
    * @param spins how often to look again before sleeping; more is faster on cores that are idle and
    *     slower on cores shared with a trainer
@@ -52,14 +56,34 @@ public final class OwnerThread implements AutoCloseable {
     return cores < CORES_TO_SPIN ? 1 : SPINS;
   }
 
-  /** Begins to work. */
+  /**
+   * Begins to work; returns when the engine has started.
+   *
+   * @throws CrossmeshException AGENT_UNAVAILABLE if its transport does not start; the thread ends
+   */
   public OwnerThread start() {
     thread.start();
+    try {
+      started.join();
+    } catch (CompletionException e) {
+      switch (e.getCause()) {
+        case CrossmeshException known -> throw known;
+        case null, default -> throw e;
+      }
+    }
     return this;
   }
 
   private void run() {
     int failures = 0;
+    try {
+      engine.start();
+      started.complete(null);
+    } catch (Throwable e) {
+      engine.close();
+      started.completeExceptionally(e);
+      return;
+    }
     try {
       while (running && failures < FAILURES_MAX) {
         try {

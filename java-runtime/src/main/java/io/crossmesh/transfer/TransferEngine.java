@@ -45,10 +45,11 @@ public final class TransferEngine implements AutoCloseable {
   private volatile boolean closed;
 
   /**
-   * Starts the transport, on which nothing else may have been called.
+   * An engine that does nothing before {@link #start}.
    *
    * @param host the name of this host
    * @param epoch of this life of its agent, random
+   * @param transport on which nothing was called yet
    * @param arena where all tensors of this host live; closed after this
    */
   public TransferEngine(
@@ -73,6 +74,15 @@ public final class TransferEngine implements AutoCloseable {
     this.openings = new Openings(node, this::channelBegun);
     this.membership = new Membership(node, transport, openings, this::queue, this::dispatch);
     this.heartbeats = new Heartbeats(node, openings::channels, membership::silent);
+  }
+
+  /**
+   * Starts the transport. Called once, by the thread that calls {@link #doWork()} afterwards: a
+   * transport may demand that one thread opens, drives and closes it.
+   *
+   * @throws CrossmeshException AGENT_UNAVAILABLE if the transport does not start
+   */
+  public void start() {
     transport.start(new Incoming());
   }
 

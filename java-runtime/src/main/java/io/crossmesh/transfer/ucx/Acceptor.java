@@ -52,8 +52,8 @@ final class Acceptor implements UcpListenerConnectionHandler {
     }
     try {
       UcpListener started =
-          ucx.worker.newListener(
-              new UcpListenerParams().setSockAddr(wanted).setConnectionHandler(this));
+          ucx.worker()
+              .newListener(new UcpListenerParams().setSockAddr(wanted).setConnectionHandler(this));
       listener = started;
       String address = wanted.getAddress().getHostAddress();
       String shown = address.contains(":") ? "[" + address + "]" : address;
@@ -149,11 +149,12 @@ final class Acceptor implements UcpListenerConnectionHandler {
 
     Incoming(UcpConnectionRequest request) {
       this.endpoint =
-          ucx.worker.newEndpoint(
-              new UcpEndpointParams()
-                  .setPeerErrorHandlingMode()
-                  .setErrorHandler(this)
-                  .setConnectionRequest(request));
+          ucx.worker()
+              .newEndpoint(
+                  new UcpEndpointParams()
+                      .setPeerErrorHandlingMode()
+                      .setErrorHandler(this)
+                      .setConnectionRequest(request));
       this.endpointId = endpoint.getNativeId();
     }
 

@@ -168,6 +168,7 @@ final class Door {
     }
 
     void post(UcpEndpoint endpoint) {
+      ucx.checkOwner();
       try {
         endpoint.sendAmNonBlocking(
             Receiver.ANSWER,

@@ -86,11 +86,12 @@ final class Link implements UcpEndpointErrorHandler, Ending {
     this.handler = handler;
     this.counters = counters;
     this.endpoint =
-        ucx.worker.newEndpoint(
-            new UcpEndpointParams()
-                .setPeerErrorHandlingMode()
-                .setErrorHandler(this)
-                .setSocketAddress(address));
+        ucx.worker()
+            .newEndpoint(
+                new UcpEndpointParams()
+                    .setPeerErrorHandlingMode()
+                    .setErrorHandler(this)
+                    .setSocketAddress(address));
     this.way = endpoint;
     MemorySegment hello = Door.blank();
     Door.put(hello, 0, nonce);

@@ -58,7 +58,7 @@ final class ReceiveOperation extends Operation<ReceiveOperation> implements Runn
     posting = true;
     try {
       UcxWorker ucx = receiver.worker();
-      ucx.worker.recvAmDataNonBlocking(handle, place.address(), bytes, this, ucx.hostMemory);
+      ucx.worker().recvAmDataNonBlocking(handle, place.address(), bytes, this, ucx.hostMemory);
     } catch (RuntimeException e) {
       again = false;
       end(String.valueOf(e.getMessage()));

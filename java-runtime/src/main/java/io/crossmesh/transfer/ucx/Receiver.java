@@ -72,11 +72,11 @@ final class Receiver {
   }
 
   void start() {
-    ucx.worker.setAmRecvHandler(MESSAGE, onMessage, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
-    ucx.worker.setAmRecvHandler(HELLO, onHello, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
-    ucx.worker.setAmRecvHandler(GOODBYE, onGoodbye, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
-    ucx.worker.setAmRecvHandler(ANSWER, onAnswer, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
-    ucx.worker.setAmRecvHandler(PROOF, onProof, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker().setAmRecvHandler(MESSAGE, onMessage, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker().setAmRecvHandler(HELLO, onHello, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker().setAmRecvHandler(GOODBYE, onGoodbye, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker().setAmRecvHandler(ANSWER, onAnswer, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
+    ucx.worker().setAmRecvHandler(PROOF, onProof, UcpConstants.UCP_AM_FLAG_WHOLE_MSG);
   }
 
   /** From now on messages are dropped; goodbyes are still answered. */
@@ -317,6 +317,6 @@ final class Receiver {
   }
 
   void release(long handle) {
-    ucx.worker.amDataRelease(handle);
+    ucx.worker().amDataRelease(handle);
   }
 }

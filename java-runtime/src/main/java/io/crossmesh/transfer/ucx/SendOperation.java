@@ -56,6 +56,7 @@ final class SendOperation extends Operation<SendOperation> implements Runnable {
 
   /** Hands it to UCX. */
   void post(UcpEndpoint endpoint, long flags) {
+    ucx.checkOwner();
     long bytes = payload.byteSize();
     posting = true;
     try {

@@ -187,7 +187,7 @@ public final class UcxTransport implements Transport {
       synchronized (signalLock) {
         Session present = session;
         if (present != null) {
-          present.ucx().worker.signal();
+          present.ucx().signal();
         }
       }
     }

@@ -44,8 +44,11 @@ final class UcxWorker {
   /** The longest sleep while something is ending, whose time limit nothing else would notice. */
   private static final long ENDING_SLEEP_NANOS = 10_000_000L;
 
-  final UcpContext context;
-  final UcpWorker worker;
+  private final UcpContext context;
+  private final UcpWorker worker;
+
+  /** The only thread that may call UCX, except for {@link #signal}. */
+  private final Thread owner = Thread.currentThread();
 
   /** Every transfer states that its memory is the host's. */
   final UcpRequestParams hostMemory;
@@ -114,8 +117,32 @@ final class UcxWorker {
         && transports.contains("tcp");
   }
 
+  /**
+   * The worker, for the thread that opened it. UCX's workers and their endpoints belong to one
+   * thread: a build of UCX with assertions aborts the process otherwise, one without corrupts it.
+   */
+  UcpWorker worker() {
+    checkOwner();
+    return worker;
+  }
+
+  /** Fails unless the calling thread may use the worker and its endpoints. */
+  void checkOwner() {
+    if (Thread.currentThread() != owner) {
+      throw new IllegalStateException(
+          "UCX belongs to thread '%s', but thread '%s' calls it"
+              .formatted(owner.getName(), Thread.currentThread().getName()));
+    }
+  }
+
+  /** Ends a {@link #sleep}. Any thread may call it. */
+  void signal() {
+    worker.signal();
+  }
+
   /** One round of UCX and of what it left to do; 0 when nothing happened. */
   int progress() {
+    checkOwner();
     int events = progressWorker() + deferred.run();
     closings.removeIf(UcpRequest::isCompleted);
     if (!endings.isEmpty()) {
@@ -138,6 +165,7 @@ final class UcxWorker {
 
   /** Sleeps until UCX has something to do, {@code signal()} or the limit. */
   void sleep(long timeoutNanos) {
+    checkOwner();
     long limit = endings.isEmpty() ? timeoutNanos : Math.min(timeoutNanos, ENDING_SLEEP_NANOS);
     try {
       worker.arm();
@@ -150,6 +178,7 @@ final class UcxWorker {
 
   /** Ends an endpoint after what was posted to it. */
   void closeFlushing(UcpEndpoint endpoint) {
+    checkOwner();
     try {
       closings.add(endpoint.closeNonBlockingFlush());
     } catch (UcxException e) {
@@ -159,6 +188,7 @@ final class UcxWorker {
 
   /** Ends an endpoint at once; what was posted to it fails. */
   void closeForcing(UcpEndpoint endpoint) {
+    checkOwner();
     try {
       closings.add(endpoint.closeNonBlockingForce());
     } catch (UcxException e) {
@@ -173,6 +203,7 @@ final class UcxWorker {
 
   /** Ends UCX; every endpoint and the listener are closed before. */
   void close() {
+    checkOwner();
     worker.close();
     context.close();
     memory.close();

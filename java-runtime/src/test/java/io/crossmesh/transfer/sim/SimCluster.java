@@ -51,6 +51,7 @@ public final class SimCluster implements AutoCloseable {
       this.transport = network.transport(name + "#" + epoch);
       this.arena = Arena.create(directory.resolve("arena-" + name + "-" + epoch), arenaBytes);
       this.engine = new TransferEngine(name, epoch, clock, transport, arena, options);
+      engine.start();
     }
 
     public String name() {

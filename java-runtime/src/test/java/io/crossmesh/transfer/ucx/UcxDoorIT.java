@@ -91,10 +91,11 @@ final class UcxDoorIT {
 
     Stranger(String address) {
       endpoint =
-          ucx.worker.newEndpoint(
-              new UcpEndpointParams()
-                  .setPeerErrorHandlingMode()
-                  .setSocketAddress(Acceptor.parse(address)));
+          ucx.worker()
+              .newEndpoint(
+                  new UcpEndpointParams()
+                      .setPeerErrorHandlingMode()
+                      .setSocketAddress(Acceptor.parse(address)));
     }
 
     void say(int message, long link) {

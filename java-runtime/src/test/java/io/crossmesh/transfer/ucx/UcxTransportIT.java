@@ -2,12 +2,14 @@ package io.crossmesh.transfer.ucx;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import io.crossmesh.transfer.Transport;
 import io.crossmesh.transfer.contract.Flood;
 import io.crossmesh.transfer.contract.OwnerNode;
 import io.crossmesh.transfer.contract.TransportContract;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -51,6 +53,21 @@ final class UcxTransportIT extends TransportContract {
       assertThat(b.lost()).hasSize(1);
       assertThat(a.errors()).isEmpty();
       assertThat(b.errors()).isEmpty();
+    }
+  }
+
+  @Test
+  void onlyTheThreadThatStartsItMayUseIt() throws Exception {
+    try (UcxTransport transport = new UcxTransport(TestCluster.bind("127.0.0.1"))) {
+      transport.start(new Quiet());
+      CompletableFuture<Throwable> thrown = new CompletableFuture<>();
+      Thread.ofPlatform()
+          .name("stranger")
+          .start(() -> thrown.complete(catchThrowable(transport::progress)));
+      assertThat(thrown.get(20, TimeUnit.SECONDS))
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("thread 'stranger' calls it");
+      assertThat(transport.progress()).isNotNegative();
     }
   }
 
