@@ -158,12 +158,13 @@ def test_training_in_one_process_is_a_plain_gradient_of_the_composed_stages(refe
     losses, params = references(job)
     pipeline = toys.toy(3, 3, **job["model"])
     optimizer = optax.chain(optax.clip_by_global_norm(job["clip_norm"]), toys.optimizer())
+    mesh = jax.sharding.AbstractMesh((2, 2), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
 
     def loss_of(params, batch):
         values = dict(batch)
         for part, stage in enumerate(pipeline.stages):
             mine = params[stage.name] if part < 2 else params[stage.name] | {"w": params["part0"]["w"]}
-            with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((2, 2), ("x", "y"))):
+            with jax.sharding.use_abstract_mesh(mesh):
                 values |= stage.fn(mine, values)
         return values["loss"]
 

@@ -52,6 +52,21 @@ def test_a_graph_with_a_skip():
     assert [process.parts for process in pipeline.processes] == [(0,), (1,), (2,)]
 
 
+def test_a_constraint_in_a_stage_is_a_hint_to_the_compiler_whatever_jax_takes_by_default():
+    from crossmesh._pipeline.layouts import jax_mesh
+
+    seen = []
+
+    def fn(params, inputs):
+        seen.append(jax.sharding.get_abstract_mesh())
+        return {"h0": jax.lax.with_sharding_constraint(inputs["x"] + params["b"], P(None, "y"))}
+
+    stages = [stage("s0", "a", ["x"], ["h0"], fn), stage("s1", "b", ["h0"], ["loss"])]
+    pipeline = pp.Pipeline(stages, {"x": X})
+    assert pipeline.values["h0"].spec == cm.TensorSpec((4, 8), "float32")
+    assert {one.axis_types for one in (*seen, jax_mesh(mesh("a")))} == {(jax.sharding.AxisType.Auto,) * 2}
+
+
 def test_stages_on_the_same_devices_share_a_process():
     stages = [stage("s0", "a", ["x"], ["h0"]), stage("s1", "b", ["h0"], ["h1"])]
     stages += [stage("s2", "a", ["h1"], ["h2"]), stage("s3", "b", ["h2"], ["loss"])]

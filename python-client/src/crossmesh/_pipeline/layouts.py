@@ -14,7 +14,7 @@ from .._mesh import Mesh
 from .._sharding import Sharding, is_layout
 from .._tree import broadcast_prefix
 from .graph import Pipeline
-from .shapes import axis_names
+from .shapes import axis_names, axis_types
 from .stage import Stage, even, layout_on
 
 partition: Any = PartitionSpec
@@ -33,7 +33,7 @@ def jax_mesh(mesh: Mesh) -> jax.sharding.Mesh:
             f"XLA_FLAGS=--xla_force_host_platform_device_count={len(indices)} before JAX is imported."
         )
     chosen = [here[indices.index(device.index)] for device in mesh.devices]
-    return jax.sharding.Mesh(np.array(chosen).reshape(mesh.shape), axis_names(mesh))
+    return jax.sharding.Mesh(np.array(chosen).reshape(mesh.shape), axis_names(mesh), axis_types=axis_types(mesh))
 
 
 def named(mesh: jax.sharding.Mesh, sharding: Sharding) -> NamedSharding:

@@ -73,7 +73,7 @@ def _outputs(stage: Stage, params: Any, known: Mapping[str, TensorSpec], makers:
 
     inputs = {name: abstract(known[name]) for name in stage.inputs}
     try:
-        with on_mesh(jax.sharding.AbstractMesh(stage.mesh.shape, axis_names(stage.mesh))):
+        with on_mesh(abstract_mesh(stage.mesh)):
             return dict(jax.eval_shape(stage.fn, params, inputs))
     except LayoutError:
         raise
@@ -103,6 +103,23 @@ def on_mesh(mesh: Any) -> Any:
     import jax
 
     return jax.sharding.use_abstract_mesh(mesh)
+
+
+def abstract_mesh(mesh: Mesh) -> Any:
+    """The stage's mesh without devices, with the axes of the mesh it runs on."""
+    import jax
+
+    return jax.sharding.AbstractMesh(mesh.shape, axis_names(mesh), axis_types=axis_types(mesh))
+
+
+def axis_types(mesh: Mesh) -> tuple[Any, ...]:
+    """All `Auto`, stated: what JAX takes by default differs between its versions and kinds of meshes.
+
+    Layouts inside of a stage are hints to the compiler. With `Explicit` axes a constraint is an assertion instead.
+    """
+    import jax
+
+    return (jax.sharding.AxisType.Auto,) * len(mesh.shape)
 
 
 def axis_names(mesh: Mesh) -> tuple[str, ...]:
