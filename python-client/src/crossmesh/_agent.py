@@ -135,18 +135,24 @@ class Agent:
         return dict(self._status()) if self._status is not None else {}
 
     def close(self) -> None:
-        """Close all channels in order, and the connection. Arrays that were received stay good."""
+        """Close all channels in order, and the connection. Arrays that were received stay good.
+
+        In a forked child it does nothing: the connection is the parent's.
+        """
+        if not self._session.origin.here:
+            return
         for end in list(self._ends):
             end.close()
         self._session.close()
 
     def __enter__(self) -> Self:
+        self._session.origin.check()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and self._session.origin.here:
             for end in list(self._ends):
                 end.abort(f"{type(error).__name__}: {error}")
         self.close()
@@ -169,6 +175,7 @@ class Agent:
         hosts: Sequence[str] | None,
         verify: bool,
     ) -> _End:
+        self._session.origin.check()
         if depth < 1:
             raise LayoutError(f"Channel {name!r}: depth is at least 1, got {depth}.")
         if not timeout > 0:

@@ -74,6 +74,7 @@ class ChannelEnd:
 
         **Raises:** what ended the channel, if it did not open.
         """
+        self._session.origin.check()
         opened = self.wait_open()
         with self._lock:
             if self._plan is None:
@@ -85,6 +86,7 @@ class ChannelEnd:
 
         **Raises:** `TimeoutError` after `timeout` seconds; what ended the channel, if it did not open.
         """
+        self._session.origin.check()
         if not self._settled.wait(timeout):
             raise TimeoutError(f"Channel {self.name!r} is not open after {timeout} s; the opening goes on.")
         with self._lock:
@@ -96,6 +98,7 @@ class ChannelEnd:
 
     def abort(self, reason: str) -> None:
         """End the channel for all parties, who get `TransferCancelled` with the reason."""
+        self._session.origin.check()
         with self._lock:
             if self._error is not None or self._over.is_set():
                 return
@@ -104,7 +107,9 @@ class ChannelEnd:
         self.on_failed(TransferCancelled(f"Channel {self.name!r} was aborted here: {reason}"))
 
     def close(self) -> None:
-        """End this side in order. A second call does nothing."""
+        """End this side in order. A second call does nothing, nor does one in a forked child."""
+        if not self._session.origin.here:
+            return
         with self._lock:
             first = not self._closing
             self._closing = True
@@ -138,6 +143,9 @@ class ChannelEnd:
         transfer = Transfer(self, number)
         self._transfers[number] = transfer
         return transfer
+
+    def _check_process(self) -> None:
+        self._session.origin.check()
 
     def _cancel(self, transfer: Transfer, reason: str) -> None:
         text = f"Channel {self.name!r}, step {transfer.step}: {reason}"
@@ -199,12 +207,13 @@ class ChannelEnd:
         self.on_failed(TransferCancelled(f"Channel {self.name!r} is closed. Open it again."))
 
     def __enter__(self) -> Self:
+        self._session.origin.check()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and self._session.origin.here:
             self.abort(f"{type(error).__name__}: {error}")
         self.close()
 

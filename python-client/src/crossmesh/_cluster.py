@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import os
 import secrets
 import threading
 import weakref
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
+from . import _fork
 from ._agent import TIMEOUT_SECONDS, Agent, gateway_of, local_agent
 from ._errors import AgentUnavailable, AuthError, LayoutError, TransferCorrupted
 from ._gateway import Gateway
@@ -97,7 +97,7 @@ class LocalCluster:
         self._gateways: dict[str, Gateway] = {}
         self._agents: dict[str, Agent] = {}
         self._lock = threading.RLock()
-        self._pid = os.getpid()
+        self._origin = _fork.Origin()
         self._closed = False
         self._numbers = itertools.count()
         self._authority = _authority() if tls else None
@@ -123,6 +123,7 @@ class LocalCluster:
 
         **Raises:** `LayoutError` if there is no such host; `AgentUnavailable` if its agent is gone.
         """
+        self._origin.check()
         with self._lock:
             self._check(host)
             if host not in self._agents:
@@ -224,9 +225,11 @@ class LocalCluster:
         return {host: _wire(status) for host, status in self.status().items()}
 
     def close(self) -> None:
-        """End all agents. A second call does nothing. Arrays that were received stay good."""
+        """End all agents. Arrays that were received stay good. A second call does nothing, nor a child's."""
+        if not self._origin.here:
+            return
         with self._lock:
-            if self._closed or os.getpid() != self._pid:
+            if self._closed:
                 return
             self._closed = True
         # The agents go first: channels that are open then need not be waited for.
@@ -242,6 +245,7 @@ class LocalCluster:
             self._authority.close()
 
     def __enter__(self) -> Self:
+        self._origin.check()
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _ring
+from . import _fork, _ring
 from ._errors import AgentUnavailable, AuthError, error_of
 from ._events import Delivered, Event, Received, Sent, read_event
 
@@ -40,6 +40,7 @@ class Gateway:
     ) -> None:
         from ._py4j import OnceGateway
 
+        self._origin = _fork.Origin()
         self._label = label
         self._why_gone = why_gone
         self._gateway = OnceGateway(port, token, CALL_SECONDS_MAX)
@@ -50,6 +51,8 @@ class Gateway:
 
     def close(self) -> None:
         """Close the connections. A second call does nothing."""
+        if not self._origin.here:
+            return
         with self._lock:
             if self._closed:
                 return
@@ -253,6 +256,7 @@ class Gateway:
     def _call(self, method: str, *arguments: str | int) -> Any:
         from py4j.protocol import Py4JAuthenticationError, Py4JError
 
+        self._origin.check()
         try:
             call = self._methods.get(method)
             if call is None:

@@ -16,11 +16,11 @@ import subprocess
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import _fork
 from ._aot import cache_flags, cache_path, drop_cache, make_cache
 from ._errors import AgentUnavailable
 from ._java import find_jar, find_java
@@ -77,6 +77,7 @@ class Jvm:
         self._log = self._directory / "log"
         self._info: dict[str, Any] | None = None
         self._closing = threading.Lock()
+        self._origin = _fork.Origin()
         jar = find_jar()
         self._cache = cache_path(Path(java[0]), JVM_FLAGS, jar, {**os.environ, **(env or {})})
         argv = [*java, *cache_flags(self._cache), f"-Djava.io.tmpdir={self._directory}", "-jar", str(jar), *command]
@@ -94,7 +95,7 @@ class Jvm:
         except OSError as error:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise AgentUnavailable(f"{label} cannot be started with {java[0]}: {error}.") from None
-        _running.add(self)
+        _fork.watch(self)
 
     @property
     def pid(self) -> int:
@@ -135,11 +136,13 @@ class Jvm:
         return f"{how}. It said:\n  {said}"
 
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        """Whether the process runs. A forked child cannot tell, and says no."""
+        return self._origin.here and self._process.poll() is None
 
     def close(self) -> None:
-        """End the JVM and remove its directory. A second call does nothing."""
+        """End the JVM and remove its directory. A second call does nothing, nor does one in a forked child."""
+        if not self._origin.here:
+            return
         with self._closing:
             stdin = self._process.stdin
             if stdin is not None and not stdin.closed:
@@ -151,34 +154,21 @@ class Jvm:
                 self._process.kill()
                 self._process.wait()
             shutil.rmtree(self._directory, ignore_errors=True)
-            _running.discard(self)
 
     def let_go(self) -> None:
-        """Begin the end without waiting for it, so that several JVMs can end together."""
+        """Begin the end without waiting for it, so that several JVMs can end together. Not in a forked child."""
+        if not self._origin.here:
+            return
         stdin = self._process.stdin
         if stdin is not None and not stdin.closed:
             with contextlib.suppress(OSError):
                 stdin.close()
 
-    def _forked(self) -> None:
-        # A forked child would hold the pipe open and keep the JVM alive after its parent.
+    def forked(self) -> None:
+        """See `Forking`. A forked child would hold the pipe open and keep the JVM alive after its parent."""
         stdin = self._process.stdin
         if stdin is not None and not stdin.closed:
-            nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nothing, stdin.fileno(), inheritable=False)
-            os.close(nothing)
-
-
-_running: weakref.WeakSet[Jvm] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for jvm in list(_running):
-        jvm._forked()
-    _running.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+            _fork.cut_off(stdin.fileno())
 
 
 def java_command(*, with_ucx: bool, heap: str = HEAP) -> list[str]:

@@ -6,11 +6,13 @@ import atexit
 import os
 import threading
 
+from . import _fork
 from ._gateway import Gateway
 from ._jvm import PLANNER_HEAP, Jvm, make_class_cache
 
 _lock = threading.Lock()
 _running: tuple[int, Jvm, Gateway] | None = None
+_parents: list[object] = []
 
 
 def planner() -> Gateway:
@@ -20,9 +22,8 @@ def planner() -> Gateway:
     """
     global _running
     with _lock:
-        if _running is not None and (_running[0] != os.getpid() or not _running[1].alive()):
-            if _running[0] == os.getpid():
-                _close(_running)
+        if _running is not None and not _running[1].alive():
+            _close(_running)
             _running = None
         if _running is None:
             jvm = Jvm(["planner"], label="The planner", heap=PLANNER_HEAP)
@@ -43,7 +44,7 @@ def close_planner() -> None:
     """End the planner, if it runs; the next plan starts it again."""
     global _running
     with _lock:
-        if _running is not None and _running[0] == os.getpid():
+        if _running is not None:
             _close(_running)
         _running = None
 
@@ -52,3 +53,14 @@ def _close(running: tuple[int, Jvm, Gateway]) -> None:
     _, jvm, gateway = running
     gateway.close()
     jvm.close()
+
+
+def _after_fork() -> None:
+    """A forked child starts a planner of its own. What it has of its parent's is kept, so no finalizer looks at it."""
+    global _running, _lock
+    _lock = threading.Lock()
+    _parents.append(_running)
+    _running = None
+
+
+_fork.in_child(_after_fork)

@@ -7,9 +7,14 @@ failure is an exception.
 
 from __future__ import annotations
 
+import threading
+import weakref
 from typing import Any
 
+from py4j.finalizer import ThreadSafeFinalizer
 from py4j.java_gateway import GatewayClient, GatewayConnection, GatewayParameters, JavaGateway
+
+from . import _fork
 
 
 class OnceClient(GatewayClient):  # type: ignore[misc]
@@ -17,8 +22,15 @@ class OnceClient(GatewayClient):  # type: ignore[misc]
 
     closed = False
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._origin = _fork.Origin()
+        self._made: weakref.WeakSet[GatewayConnection] = weakref.WeakSet()
+        _fork.watch(self)
+
     def send_command(self, command: str, retry: bool = True, binary: bool = False) -> str:  # noqa: ARG002
         """Send a command and read its answer; see the module for what differs."""
+        self._origin.check()  # the answer might be one to the parent's question
         connection = self._get_connection()
         try:
             answer: str = connection.send_command(command)
@@ -35,6 +47,7 @@ class OnceClient(GatewayClient):  # type: ignore[misc]
 
     def _create_connection(self) -> GatewayConnection:
         connection = GatewayConnection(self.gateway_parameters, self.gateway_property)
+        self._made.add(connection)
         connection.stream = None  # close() looks at it, also when nobody listens
         try:
             # As its start(), which would log the traceback of a refusal that the caller expects.
@@ -46,6 +59,11 @@ class OnceClient(GatewayClient):  # type: ignore[misc]
             connection.close(reset=True)  # the stream too: a socket whose stream is open stays open
             raise
         return connection
+
+    def forked(self) -> None:
+        """See `Forking`. The parent's connections would stay open after its end, and closing one says so to the JVM."""
+        for connection in list(self._made):
+            _fork.cut_off(connection.socket.fileno())
 
     def _give_back_connection(self, connection: GatewayConnection) -> None:
         self.deque.append(connection)
@@ -83,3 +101,10 @@ class OnceGateway(JavaGateway):  # type: ignore[misc]
 
     def _create_gateway_client(self) -> OnceClient:
         return OnceClient(gateway_parameters=self.gateway_parameters)
+
+
+def _after_fork() -> None:
+    ThreadSafeFinalizer.lock = threading.RLock()  # another thread may have held it
+
+
+_fork.in_child(_after_fork)

@@ -57,6 +57,7 @@ class Receiver(ChannelEnd):
             h = pending[0].result(timeout=30)
             ```
         """
+        self._session.origin.check()
         with self._lock:
             transfer = self._new_transfer(step)
             if self._opened is None:

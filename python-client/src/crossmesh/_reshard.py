@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 
+from . import _fork
 from ._agent import TIMEOUT_SECONDS, Agent, connect
 from ._errors import LayoutError
 from ._foreign import known_hosts
@@ -175,6 +176,19 @@ def _own_agent() -> Agent:
         if not _agents:
             _agents.append(connect())
         return _agents[0]
+
+
+def _after_fork() -> None:
+    """A forked child makes a connection of its own. What it has of its parent's is kept, and never used."""
+    global _lock
+    _lock = threading.Lock()
+    _parents.append((dict(_channels), list(_agents)))
+    _channels.clear()
+    _agents.clear()
+
+
+_parents: list[object] = []
+_fork.in_child(_after_fork)
 
 
 @atexit.register

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 
+from . import _fork
 from ._errors import AgentUnavailable
 
 RECORDS = 4096
@@ -58,7 +59,7 @@ class Ring:
     """
 
     def __init__(self, ring: str, bell: str, agent_bell: str) -> None:
-        self._forked = False
+        self._origin = _fork.Origin()
         self._lock = threading.Lock()
         self._fence = threading.Lock()
         self._tail = 0
@@ -87,14 +88,16 @@ class Ring:
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
         self._poll.register(self._nudged, select.POLLIN)
+        self._files = files
         weakref.finalize(self, _close, files).atexit = False
-        _open.add(self)
+        _fork.watch(self)
 
     def put(self, kind: int, channel: int, number: int, staging_set: int = 0) -> None:
         """Leave a command, and wake the agent if it sleeps. Waits while the ring is full.
 
         **Raises:** `RingOver`; `AgentUnavailable` in a forked child, or when no room comes.
         """
+        self._origin.check()
         with self._lock:
             self._check()
             if self._full():
@@ -107,6 +110,7 @@ class Ring:
 
         **Raises:** `RingOver`; `AgentUnavailable` in a forked child.
         """
+        self._origin.check()
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -140,7 +144,7 @@ class Ring:
 
     def wait(self, wait_millis: int) -> None:
         """Wait up to `wait_millis` for events, or until a nudge. One thread at a time."""
-        self._check(over=False)
+        self._origin.check()
         words = self._words
         words[_CLIENT_SLEEPS] = 1
         with self._fence:
@@ -158,7 +162,7 @@ class Ring:
 
         **Raises:** `RingOver` once nothing is left to take; `AgentUnavailable` in a forked child.
         """
-        self._check(over=False)
+        self._origin.check()
         events = self._read()
         if not events and (self._hung_up or self._words[_OVER]):
             raise RingOver
@@ -169,6 +173,7 @@ class Ring:
 
         Those that are free already may lie here untaken, so who reads is woken, too.
         """
+        self._origin.check()
         with self._lock:
             self._wanting += more
             self._words[_SETS_WANTED] = self._wanting
@@ -177,7 +182,13 @@ class Ring:
 
     def nudge(self) -> None:
         """End a present `wait`, or the next. Any thread may call it."""
+        self._origin.check()
         os.eventfd_write(self._nudged, 1)
+
+    def forked(self) -> None:
+        """See `Forking`. The child shares the memory: a record of its own would be taken for one of the parent's."""
+        for file in self._files:
+            _fork.cut_off(file)
 
     def _read(self) -> list[Record]:
         words, head = self._words, self._head
@@ -216,29 +227,11 @@ class Ring:
         except BrokenPipeError:
             raise RingOver from None
 
-    def _check(self, *, over: bool = True) -> None:
-        if self._forked:
-            raise AgentUnavailable(
-                "This process was forked from one that is connected to an agent, and cannot use its connection. "
-                "Connect again in the child."
-            )
-        if over and self._words[_OVER]:
+    def _check(self) -> None:
+        if self._words[_OVER]:
             raise RingOver
 
 
 def _close(files: list[int]) -> None:
-    for file in files:
-        os.close(file)
-
-
-_open: weakref.WeakSet[Ring] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # The child shares the memory: a record of its own would be taken for one of the parent's.
-    for ring in list(_open):
-        ring._forked = True
-        ring._lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    while files:
+        os.close(files.pop())

@@ -87,6 +87,7 @@ class Sender(ChannelEnd):
             t.result(30)
             ```
         """
+        self._session.origin.check()
         values = self._treedef.flatten_up_to(x)
         for value, (shape, dtype, leaf, boxes) in zip(values, self._stated, strict=True):
             if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:

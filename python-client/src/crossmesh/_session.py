@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
+from . import _fork
 from ._arena import Arena, Bytes
 from ._control import Control
 from ._errors import AgentUnavailable, CrossmeshError
@@ -58,8 +59,8 @@ class Session:
         self.arena = arena
         self.host = host
         self._on_end = on_end
-        self._pid = os.getpid()
-        self.number = control.open_session(self._pid, f"process {self._pid}")
+        self.origin = _fork.Origin()
+        self.number = control.open_session(os.getpid(), f"process {os.getpid()}")
         self._listeners: dict[int, Listener] = {}
         self._lock = threading.Lock()
         self._out: set[tuple[int, int]] = set()  # receipts of sets that somebody may still read
@@ -77,6 +78,7 @@ class Session:
 
     def open(self, request: dict[str, Any], listener: Listener) -> None:
         """Begin to open a channel; the listener hears the rest."""
+        self.origin.check()
         with self._lock:
             if self._failure is not None:
                 raise type(self._failure)(str(self._failure))
@@ -99,6 +101,8 @@ class Session:
 
     def _unread(self, ticket: tuple[int, int]) -> None:
         # A finalizer: this very thread may hold any lock just now, so it waits for none.
+        if not self.origin.here:
+            return  # the parent may read the memory still
         self._returns.put(ticket)
         if not self._ring or not self._give_back() or self._closing:
             self._wake()
@@ -131,7 +135,7 @@ class Session:
         try:
             return self.control.release(self.number, *ticket)
         except CrossmeshError:
-            return True  # with the agent, or the parent of this process, its memory is gone too
+            return True  # with the agent its memory is gone too
 
     def copy_later(self, job: Callable[[], None]) -> None:
         """Run something that takes long beside the pump."""
@@ -142,7 +146,12 @@ class Session:
         copier.submit(job)
 
     def close(self) -> None:
-        """Close; arrays that were received stay good, and the agent keeps their memory, until they are collected."""
+        """Close; arrays that were received stay good, and the agent keeps their memory, until they are collected.
+
+        In a forked child it does nothing: the connection is the parent's.
+        """
+        if not self.origin.here:
+            return
         with self._lock:
             if self._closing:
                 return
@@ -157,7 +166,8 @@ class Session:
 
         **Returns:** what to wait for the transfer in, after that.
         """
-        if not self._ring or threading.current_thread() is self._pump or os.getpid() != self._pid:
+        self.origin.check()
+        if not self._ring or threading.current_thread() is self._pump:
             return contextlib.nullcontext()
         self._reader.until(transfer.done, timeout)
         return contextlib.nullcontext() if transfer.done() else self._reader.beside()
@@ -224,8 +234,6 @@ class Session:
             if self._ended:
                 return
             self._ended = True
-        if os.getpid() != self._pid:
-            return
         with contextlib.suppress(CrossmeshError):
             self.control.close_session(self.number)
         if self._copier is not None:

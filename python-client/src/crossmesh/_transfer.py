@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures._base import FINISHED
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from ._errors import CrossmeshError, TransferCancelled
+from ._errors import AgentUnavailable, CrossmeshError, TransferCancelled
 
 
 class _Canceller(Protocol):
     def _cancel(self, transfer: Transfer, reason: str) -> None: ...
+
+    def _check_process(self) -> None: ...
 
     def _attend(self, transfer: Transfer, timeout: float | None) -> AbstractContextManager[None]: ...
 
@@ -45,6 +48,10 @@ class Transfer(Future[Any]):
             return 1.0
         return 0.5 if self._taken else 0.0
 
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._state == FINISHED
+
     def running(self) -> bool:
         """Whether it is not over: a step is on its way from the call on."""
         return not self.done()
@@ -58,6 +65,7 @@ class Transfer(Future[Any]):
 
         **Raises:** `TimeoutError` if it is not over in time, and it lives on; its own error if it failed.
         """
+        self._check_process()
         if self.done():
             return super().result(0)
         start = time.monotonic()
@@ -77,6 +85,7 @@ class Transfer(Future[Any]):
 
         `TimeoutError` if they are not taken in time; the transfer's own error if it failed before they were.
         """
+        self._check_process()
         if not self._await_settled(timeout):
             raise TimeoutError(f"The tensors of step {self._step} were not read within {timeout} s; the send goes on.")
         if not self._taken:
@@ -89,6 +98,7 @@ class Transfer(Future[Any]):
 
         **Returns:** whether it was not over already.
         """
+        self._check_process()
         if self.done():
             return False
         self._cancelled_here = True
@@ -98,6 +108,20 @@ class Transfer(Future[Any]):
     def cancelled(self) -> bool:
         """Whether `cancel` ended it."""
         return self._cancelled_here and self.done() and isinstance(self.exception(0), TransferCancelled)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error of a transfer that failed, `None` if it did not; waits for it as `result`."""
+        self._check_process()
+        return super().exception(timeout)
+
+    def _check_process(self) -> None:
+        """Refuse in a forked child, where nothing ends a transfer; one that is over can be read."""
+        try:
+            self._end._check_process()
+        except AgentUnavailable:
+            if self._state != FINISHED:
+                raise
+            self._condition = threading.Condition()  # another thread of the parent may have held it
 
     def _await_settled(self, timeout: float | None) -> bool:
         with self._condition:
