@@ -17,8 +17,11 @@ ROWS = 4
 WIDTH = 8
 
 
-def toy(processes, parts, *, tied=False, skip=False, uneven=False, remat=False):
-    """A regression in `parts` stages on hosts s0, s1 ...; layouts differ on the two sides of each boundary."""
+def toy(processes, parts, *, tied=False, skip=False, uneven=False, remat=False, whole=False, name="part"):
+    """A regression in `parts` stages on hosts s0, s1 ...; layouts differ on the two sides of each boundary.
+
+    With `whole`, each stage has parameters that are whole numbers, a mask and random keys, which are tied and used.
+    """
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
@@ -29,9 +32,18 @@ def toy(processes, parts, *, tied=False, skip=False, uneven=False, remat=False):
     def init(key):
         a, b = jax.random.split(key)
         scale = 0.5 / WIDTH**0.5
-        return {"w": scale * jax.random.normal(a, (WIDTH, WIDTH)), "v": [scale * jax.random.normal(b, (WIDTH, WIDTH))]}
+        made = {"w": scale * jax.random.normal(a, (WIDTH, WIDTH)), "v": [scale * jax.random.normal(b, (WIDTH, WIDTH))]}
+        if not whole:
+            return made
+        keys = {"typed": jax.random.fold_in(key, 1), "raw": jax.random.key_data(jax.random.fold_in(key, 2))}
+        order = jax.random.permutation(key, WIDTH)
+        return made | {"order": order, "mask": [order != 0], "count": jnp.int32(2), "keys": keys}
 
     def body(params, x):
+        if whole:
+            noise = jax.random.bernoulli(params["keys"]["typed"], 0.9, x.shape)
+            noise &= jax.random.bernoulli(jax.random.wrap_key_data(params["keys"]["raw"]), 0.9, x.shape)
+            x = jnp.where(params["mask"][0] & noise, x[:, params["order"]], params["count"] * 0.1)
         return x + jax.lax.with_sharding_constraint(jnp.tanh(x @ params["w"]), P("x")) @ params["v"][0]
 
     stages = []
@@ -55,10 +67,13 @@ def toy(processes, parts, *, tied=False, skip=False, uneven=False, remat=False):
             inputs |= {"y": P("y")} | ({"long": P(None, "x"), "mask": None} if skip else {})
         mesh = cm.Mesh((2, 2), ("x", "y"), hosts=[f"s{number % processes}"])
         layout = {"w": P(None, "x"), "v": P("x")}
+        if whole:
+            layout |= {"order": P("x"), "mask": P("y"), "count": None, "keys": None}
         stages.append(
-            pp.Stage(f"part{number}", fn, init, mesh=mesh, inputs=inputs, outputs=outputs, params=layout, remat=remat)
+            pp.Stage(f"{name}{number}", fn, init, mesh=mesh, inputs=inputs, outputs=outputs, params=layout, remat=remat)
         )
-    ties = [pp.Tied("part0.w", f"part{parts - 1}.w")] if tied else []
+    shared = ["w", "order", "mask.0", "keys.typed", "keys.raw"] if whole else ["w"]
+    ties = [pp.Tied(f"{name}0.{path}", f"{name}{parts - 1}.{path}") for path in shared if tied]
     shape = jax.ShapeDtypeStruct((ROWS, WIDTH), "float32")
     return pp.Pipeline(stages, {"x": shape, "y": shape}, ties)
 
@@ -81,8 +96,11 @@ def flat(params):
     """Leaves by path, as NumPy arrays."""
     import jax
 
+    def bits(leaf):
+        return np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path, simple=True, separator="."): bits(leaf) for path, leaf in leaves}
 
 
 _made = {}
@@ -93,7 +111,7 @@ def train(agent, host, job):
     """Trains one case; returns losses and, in an npz, the parameters at the end."""
     import crossmesh.pipeline as pp
 
-    key = json.dumps([job["processes"], job["parts"], job.get("model", {})])
+    key = json.dumps([job["processes"], job["parts"], job.get("model", {})], sort_keys=True)
     if key not in _made:
         _made[key] = toy(job["processes"], job["parts"], **job.get("model", {}))
     pipeline = _made[key]

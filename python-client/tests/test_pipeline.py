@@ -34,6 +34,9 @@ JOBS = [
     _job("remat", 2, "zb-h1", model={"remat": True}),
     _job("refused", 2, "1f1b", nan=3),
 ]
+WHOLE = {"tied": True, "whole": True, "name": "model/part>"}
+SAVED = _job("saved", 3, "adaptive", model=WHOLE, clip_norm=0.05)
+LOADED = _job("loaded", 3, "zb-h1", model=WHOLE, clip_norm=0.05)
 KILLED = _job("killed", 3, "1f1b", kill=["s1", 5])
 RESUMED = _job("resumed", 3, "eager-1f1b")
 
@@ -60,7 +63,9 @@ def trained(cluster, tmp_path_factory):
     """
     directory = tmp_path_factory.mktemp("pipeline")
     saved = str(directory / "saved")
-    jobs = [*JOBS, KILLED | {"save": saved}, RESUMED | {"resume": saved}]
+    whole = str(directory / "whole")
+    jobs = [*JOBS, SAVED | {"save": whole, "steps": 4}, LOADED | {"resume": whole}]
+    jobs += [KILLED | {"save": saved}, RESUMED | {"resume": saved}]
     processes = {host: start(cluster, host, directory, jobs) for host in HOSTS}
     try:
         said = [("s1", processes["s1"].communicate(timeout=300)[0])]
@@ -140,6 +145,29 @@ def test_after_resuming_training_goes_on_as_if_it_had_not_been_interrupted(train
             got.update(saved)
     for path, value in params.items():
         np.testing.assert_allclose(got[path], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=path)
+
+
+def test_whole_numbers_masks_and_keys_stay_are_tied_saved_and_resumed(trained, references):
+    # The names of the stages have slashes, so the files have others.
+    directory, told = trained
+    losses, params = references(LOADED)
+    got = {}
+    for host in HOSTS:
+        assert told["saved", host]["losses"] == pytest.approx(losses[:4], rel=1e-5)
+        assert told["loaded", host]["first"] == 4
+        assert told["loaded", host]["losses"] == pytest.approx(losses[4:], rel=1e-5)
+        with np.load(directory / f"loaded-{host}.npz") as saved:
+            got.update(saved)
+    assert got.keys() == params.keys()
+    for path, value in params.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(got[path], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=path)
+        else:
+            np.testing.assert_array_equal(got[path], value, err_msg=path, strict=True)
+    for path in ("w", "order", "mask.0", "keys.typed", "keys.raw"):
+        np.testing.assert_array_equal(got[f"model/part>0.{path}"], got[f"model/part>2.{path}"])
+    assert not np.array_equal(got["model/part>0.order"], got["model/part>1.order"])
+    assert losses[-1] < losses[0]
 
 
 def test_adaptive_has_chosen(trained):

@@ -4,7 +4,7 @@ Needs JAX and an optax optimizer for stages that compute: `pip install "crossmes
 """
 
 from ._pipeline.alpa import Layer, StagePlan
-from ._pipeline.errors import NonFiniteLoss
+from ._pipeline.errors import BatchRefused, NonFiniteLoss
 from ._pipeline.graph import Pipeline, Process, Value
 from ._pipeline.links import Boundaries, Links, Wait
 from ._pipeline.progress import Progress
@@ -15,6 +15,7 @@ from ._pipeline.stats import StageStats, StepStats
 from ._pipeline.trainer import Trainer
 
 __all__ = [
+    "BatchRefused",
     "Boundaries",
     "Layer",
     "Links",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._agent import TIMEOUT_SECONDS, Agent
-from .._errors import LayoutError
 from .._schedule import Op
+from .batch import check_batch
 from .graph import Pipeline
 from .links import Boundaries, Links, Wait
 from .runner import Computes, Record, run_ops
@@ -70,19 +70,11 @@ class Core:
     def check_batch(self, batch: Mapping[str, Any], microbatches: int) -> None:
         """Refuse a batch that is not what the pipeline states.
 
-        **Raises:** `LayoutError` naming the value, its shape and the one that is wanted.
+        **Raises:** `BatchRefused` naming the value, what came and what is wanted.
         """
         for number, part in self.parts.items():
             if not isinstance(part, TimedPart):
-                for value in self.pipeline.data_of(number):
-                    wanted = (microbatches, *value.spec.shape)
-                    given = batch.get(value.name)
-                    if given is None or tuple(given.shape) != wanted or given.dtype != value.spec.dtype:
-                        raise LayoutError(
-                            f"Stage {part.name!r} takes the data {value.name!r} of shape {wanted} (micro-batches "
-                            f"first) and type {value.spec.dtype}; the batch has "
-                            + ("none." if given is None else f"shape {tuple(given.shape)} and type {given.dtype}.")
-                        )
+                check_batch(part.name, self.pipeline.data_of(number), batch, microbatches)
 
     def run(
         self, ops: Sequence[Op], batch: Mapping[str, Any], microbatches: int, ahead: Mapping[int, int], wait: Wait

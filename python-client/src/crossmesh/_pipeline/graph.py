@@ -16,7 +16,7 @@ import numpy as np
 from .._errors import LayoutError
 from .._sharding import Sharding
 from .._spec import TensorSpec
-from .shapes import abstract_params, params_of, shapes_of
+from .shapes import abstract_params, is_floating, params_of, shapes_of, stated_spec
 from .stage import LOSS, AnyStage, Stage, Tied, TimedStage, even
 
 
@@ -32,7 +32,7 @@ class Value:
     @property
     def has_gradient(self) -> bool:
         """Whether a gradient comes back for it: numbers that are not whole."""
-        return self.producer is not None and (self.spec.dtype.kind in "fc" or self.spec.dtype.kind == "V")
+        return self.producer is not None and is_floating(self.spec.dtype)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Pipeline:
         _check_names(self.stages)
         producers = _producers(self.stages)
         self.processes = _processes(self.stages)
-        data = {name: TensorSpec(spec.shape, spec.dtype) for name, spec in (microbatch or {}).items()}
+        data = {name: stated_spec(spec, f"microbatch, value {name!r}") for name, spec in (microbatch or {}).items()}
         _check_data(self.stages, producers, data)
         self.abstract_params = tuple(abstract_params(stage) for stage in self.stages)
         """Of each stage, as JAX states shapes: traced once here, which takes longer than all else that is checked."""
@@ -183,7 +183,7 @@ class Pipeline:
             return
         if loss.producer is None or loss.consumers:
             raise ValueError(f'"{LOSS}" is an output of one stage and the input of none. Rename the other value.')
-        if loss.spec.shape or loss.spec.dtype.kind not in "fV":
+        if loss.spec.shape or not is_floating(loss.spec.dtype) or loss.spec.dtype.kind == "c":
             raise LayoutError(
                 f"Stage {self.stages[loss.producer].name!r}, value {LOSS!r}: a loss is a floating-point scalar, got "
                 f"shape {loss.spec.shape} and type {loss.spec.dtype}. Return the mean over the micro-batch."
@@ -221,8 +221,8 @@ def _check_names(stages: Sequence[AnyStage]) -> None:
     for stage in stages:
         if not isinstance(stage, Stage | TimedStage):
             raise TypeError(f"A pipeline is made of pp.Stage or pp.TimedStage, got {type(stage).__name__}.")
-        if not stage.name or "." in stage.name or names.count(stage.name) > 1:
-            raise ValueError(f"Stages have distinct names without dots, got {names}.")
+        if not isinstance(stage.name, str) or not stage.name or "." in stage.name or names.count(stage.name) > 1:
+            raise ValueError(f"Stages have distinct names without dots, which are strings, got {names}.")
         both = sorted(set(stage.inputs) & set(stage.outputs))
         if both:
             raise ValueError(f"Stage {stage.name!r} takes and makes {both}: a cycle. Give its outputs other names.")

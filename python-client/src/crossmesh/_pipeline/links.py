@@ -21,6 +21,7 @@ from .._receiver import Receiver
 from .._sender import Sender
 from .._transfer import Transfer
 from .graph import Pipeline, Value
+from .naming import plain
 
 DEPTH_MAX = 4
 """Steps of a channel on the wire. Credits come back when a tensor arrives, so more would only hold memory."""
@@ -102,7 +103,7 @@ class Links:
             here = (producer in parts, consumer in parts)
             if not any(here):
                 continue
-            labels = f"{pipeline.stages[producer].name}>{pipeline.stages[consumer].name}"
+            labels = ">".join(plain(pipeline.stages[end].name) for end in pair)
             for back, some in ((False, values), (True, graded)):
                 if not some:
                     continue

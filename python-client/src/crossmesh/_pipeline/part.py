@@ -21,13 +21,19 @@ from .graph import Pipeline
 from .layouts import jax_mesh, param_layouts, partition, value_layouts
 from .shapes import abstract, axis_names, on_mesh, path_text
 from .stage import LOSS, Stage
+from .trained import Trained, bits_of, like, trains
 from .whole import Compiled, compile_whole
 
 Arrays = dict[str, Any]
+REST = "\0rest"
+"""Under this name parameters that do not train go among the inputs that have no gradient."""
 
 
 class Part:
-    """A stage that computes. `params` and the optimizer's state are its own; gradients sum up from step to step."""
+    """A stage that computes. `params` and the optimizer's state are its own; gradients sum up from step to step.
+
+    Parameters without a gradient are inputs to what is compiled: neither donated nor differentiated nor updated.
+    """
 
     def __init__(self, pipeline: Pipeline, index: int, *, seed: int, optimizer: Any, split: bool) -> None:
         stage = pipeline.stages[index]
@@ -45,14 +51,18 @@ class Part:
         self._graded = [v.name for v in pipeline.outgoing(index) if v.has_gradient and v.name != LOSS]
         self._takers = {v.name: len(v.consumers) for v in pipeline.outgoing(index)}
         self._optimizer = optimizer
-        self.param_layouts = param_layouts(stage, self.mesh, pipeline.abstract_params[index])
+        abstracts = pipeline.abstract_params[index]
+        self._all = Trained(abstracts)
+        self._param_layouts = param_layouts(stage, self.mesh, abstracts)
+        self._trained_layouts = self._all.of(self._param_layouts)
         self._made = made = pipeline.compiled
         started = ("init", index)
-        init: Any = made.get(started) or made.setdefault(started, jax.jit(stage.init, out_shardings=self.param_layouts))
+        init: Any = made.get(started)
+        init = init or made.setdefault(started, jax.jit(stage.init, out_shardings=self._param_layouts))
         # Every stage draws from a key of its own, whichever process it is in.
         self.params = init(jax.random.fold_in(jax.random.key(seed), index))
-        self.opt_state = self._placed_state(optimizer.init(self.params))
-        self.sums = jax.tree.map(jnp.zeros_like, self.params)
+        self.opt_state = self._placed_state(optimizer.init(self._trained))
+        self.sums = jax.tree.map(jnp.zeros_like, self._trained)
         self._ops: Compiled
         key = (index, optimizer)
         self._update: Callable[..., Any] = made.get(key) or made.setdefault(key, self._compile_update())
@@ -61,6 +71,15 @@ class Part:
         self._placed: dict[int, Arrays] = {}
         self._meanwhile: Callable[[], None] | None = None
         self.use_split(split=split)
+
+    @property
+    def params(self) -> Any:
+        """The parameters, those that do not train among them."""
+        return self._all.whole(self._trained, self._rest_of_params)
+
+    @params.setter
+    def params(self, params: Any) -> None:
+        self._trained, self._rest_of_params = self._all.of(params), self._all.rest(params)
 
     @property
     def live(self) -> int:
@@ -99,7 +118,7 @@ class Part:
 
     def forward(self, microbatch: int, inputs: Arrays) -> Arrays:
         """The outputs of a micro-batch."""
-        outputs, self._kept[microbatch] = self._ops.forward(self.params, *self._sorted(inputs))
+        outputs, self._kept[microbatch] = self._ops.forward(self._trained, *self._sorted(inputs))
         meanwhile, self._meanwhile = self._meanwhile, None
         if meanwhile is not None:
             meanwhile()
@@ -114,7 +133,7 @@ class Part:
         """
         cut = self._ops.weight is not None
         kept = self._kept.pop(microbatch)
-        result, more = self._ops.backward(self.params, kept, dict(gradients), None if cut else self.sums)
+        result, more = self._ops.backward(self._trained, kept, dict(gradients), None if cut else self.sums)
         if cut:
             self._rest[microbatch] = more
         else:
@@ -125,7 +144,7 @@ class Part:
     def weight(self, microbatch: int) -> None:
         """The gradients of the parameters, where they are apart; else nothing is left to do."""
         if self._ops.weight is not None:
-            self.sums = self._ops.weight(self.params, self._rest.pop(microbatch), self.sums)
+            self.sums = self._ops.weight(self._trained, self._rest.pop(microbatch), self.sums)
             _ready(jax.tree.leaves(self.sums)[:1])
 
     def forget(self) -> None:
@@ -142,13 +161,17 @@ class Part:
 
     def update(self, microbatches: int, scale: float) -> None:
         """Apply the optimizer to the mean of the gradients, times `scale`; sums start again from 0."""
-        state = (self.params, self.opt_state, self.sums)
-        self.params, self.opt_state, self.sums = self._update(*state, np.float32(microbatches), np.float32(scale))
-        _ready(jax.tree.leaves(self.params)[:1])
+        state = (self._trained, self.opt_state, self.sums)
+        self._trained, self.opt_state, self.sums = self._update(*state, np.float32(microbatches), np.float32(scale))
+        _ready(jax.tree.leaves(self._trained)[:1])
+
+    def has_gradient(self, path: str) -> bool:
+        """Whether the parameter at a path trains."""
+        return trains(_leaf(self.params, path))
 
     def parameter(self, path: str) -> Any:
-        """The parameter at a path."""
-        return _leaf(self.params, path)
+        """The parameter at a path, random keys as their bits."""
+        return bits_of(_leaf(self.params, path))
 
     def gradient(self, path: str) -> Any:
         """The sum of its gradients so far."""
@@ -156,16 +179,15 @@ class Part:
 
     def parameter_sharding(self, path: str) -> Sharding:
         """Its layout on the stage's mesh."""
-        leaf, spec = self.parameter(path), _leaf(self.param_layouts, path).spec
-        return Sharding(self._named_mesh, spec).padded(leaf.ndim)
+        return Sharding(self._named_mesh, _leaf(self._param_layouts, path).spec).padded(self.parameter(path).ndim)
 
     def placed(self, path: str, value: Any) -> Any:
         """A value that came from another holder, in the layout of the parameter here."""
-        return put(value, _leaf(self.param_layouts, path), self.parameter(path).shape)
+        return put(value, _leaf(self._param_layouts, path), self.parameter(path).shape)
 
     def set_parameter(self, path: str, value: Any) -> None:
         """Take another value for a parameter. A copy: what arrives lies in memory that is not this stage's."""
-        self.params = _replaced(self.params, path, jnp.copy(value))
+        self.params = _replaced(self.params, path, like(_leaf(self.params, path), jnp.copy(value)))
 
     def set_gradient(self, path: str, terms: list[Any]) -> None:
         """Take the sum of these, in their order, as the gradient."""
@@ -199,16 +221,19 @@ class Part:
 
     def _sorted(self, inputs: Arrays) -> tuple[Arrays, Arrays]:
         through = {name: inputs[name] for name in self._differentiated}
-        return through, {name: value for name, value in inputs.items() if name not in through}
+        others = {name: value for name, value in inputs.items() if name not in through}
+        return through, others | ({REST: self._rest_of_params} if self._rest_of_params else {})
 
     def _compile(self, *, split: bool) -> Compiled:
         outs = {name: self.layouts[name] for name in self._stage.outputs}
         graded = [*self._graded, *([LOSS] if LOSS in outs else [])]
-        fn, mesh = self._stage.fn, self.mesh.abstract_mesh  # not self: what is compiled outlives its first trainer
+        # Not self: what is compiled outlives its first trainer.
+        fn, mesh, whole = self._stage.fn, self.mesh.abstract_mesh, self._all.whole
 
         def run(params: Any, through: Arrays, others: Arrays) -> tuple[Arrays, Arrays]:
+            inputs = {**through, **others}
             with on_mesh(mesh):
-                made = fn(params, {**through, **others})
+                made = fn(whole(params, inputs.pop(REST, ())), inputs)
             made = {name: _constrained(made[name], outs[name]) for name in outs}
             return {name: made[name] for name in graded}, {n: v for n, v in made.items() if n not in graded}
 
@@ -217,13 +242,13 @@ class Part:
         ins = {name: self.layouts[name] for name in self._stage.inputs}
         if not split:
             grads_in = {name: ins[name] for name in self._differentiated}
-            return compile_whole(run, loss, grads_in, self.param_layouts, remat=remat)
+            return compile_whole(run, loss, grads_in, self._trained_layouts, remat=remat)
         from .backward import Layouts
         from .cut import compile_cut
 
         shapes = {name: abstract(self._values[name].spec) for name in ins}
         return compile_cut(
-            run, self.params, *self._sorted(shapes), Layouts(self.param_layouts, ins, outs), loss, remat=remat
+            run, self._trained, *self._sorted(shapes), Layouts(self._trained_layouts, ins, outs), loss, remat=remat
         )
 
     def _placed_state(self, state: Any) -> Any:
@@ -246,13 +271,13 @@ class Part:
             return params, state, jax.tree.map(jnp.zeros_like, sums)
 
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.opt_state)
-        outs = (self.param_layouts, shardings, self.param_layouts)
+        outs = (self._trained_layouts, shardings, self._trained_layouts)
         return jax.jit(update, out_shardings=outs, donate_argnums=(0, 1, 2))
 
 
 @jax.jit
 def _squares(totals: list[Any], count: Any) -> Any:
-    means = [total.astype(jnp.float32) / count for total in totals]
+    means = [jnp.abs(total).astype(jnp.float32) / count for total in totals]  # of complex numbers too
     return sum((jnp.sum(mean * mean) for mean in means), jnp.zeros((), jnp.float32))
 
 

@@ -18,6 +18,8 @@ import ml_dtypes
 import numpy as np
 
 from .._errors import LayoutError
+from .naming import plain
+from .trained import bits_of, is_key, like
 
 if TYPE_CHECKING:
     from .part import Part
@@ -38,18 +40,18 @@ def save_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict
         types: dict[str, str] = {}
         for kind, tree in (("params", part.params), ("optimizer", part.opt_state)):
             for number, leaf in enumerate(jax.tree.leaves(tree)):
-                value = np.asarray(leaf)
-                types[f"{kind}/{number}"] = value.dtype.name
+                value = np.asarray(bits_of(leaf))
+                types[f"{kind}/{number}"] = leaf.dtype.name
                 # npz knows the types of NumPy alone; others travel as bytes of the same width.
                 arrays[f"{kind}/{number}"] = value if value.dtype.kind in "biufc" else value.view(_raw(value.dtype))
         about = {"v": VERSION, "step": step, "stage": digests[name], "types": types}
         text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        temporary = folder / f".{name}.{os.getpid()}"
+        temporary = folder / f".{plain(name)}.{os.getpid()}"
         with temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, about=text, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(folder / f"{name}.npz")
+        temporary.replace(_file(folder, name))
 
 
 def load_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict[str, str]) -> None:
@@ -58,7 +60,7 @@ def load_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict
     **Raises:** `LayoutError` if it is of another stage than this one.
     """
     for name, part in parts.items():
-        path = _folder(directory, step) / f"{name}.npz"
+        path = _file(_folder(directory, step), name)
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(bytes(file["about"]).decode())
             if about["v"] != VERSION or about["stage"] != digests[name]:
@@ -75,7 +77,7 @@ def saved_steps(directory: Path, names: list[str]) -> list[int]:
     if not directory.is_dir():
         return []
     found = [(match, entry) for entry in directory.iterdir() if (match := _STEP.fullmatch(entry.name))]
-    return sorted(int(match[1]) for match, entry in found if all((entry / f"{name}.npz").is_file() for name in names))
+    return sorted(int(match[1]) for match, entry in found if all(_file(entry, name).is_file() for name in names))
 
 
 def drop_old(directory: Path, names: list[str], keep: int) -> None:
@@ -83,13 +85,18 @@ def drop_old(directory: Path, names: list[str], keep: int) -> None:
     for step in saved_steps(directory, names)[:-keep]:
         folder = _folder(directory, step)
         for name in names:
-            (folder / f"{name}.npz").unlink(missing_ok=True)
+            _file(folder, name).unlink(missing_ok=True)
         if not any(folder.glob("*.npz")):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(directory: Path, step: int) -> Path:
     return directory / f"step-{step:010d}"
+
+
+def _file(folder: Path, name: str) -> Path:
+    """The file of a stage, whose name may have any characters."""
+    return folder / f"{plain(name)}.npz"
 
 
 def _raw(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -108,11 +115,12 @@ def _like(tree: Any, kind: str, file: Any, types: dict[str, str]) -> Any:
         raise LayoutError(f"The saved {kind} have another structure. Resume with the optimizer that saved them.")
     made = []
     for name, leaf in zip(names, leaves, strict=True):
-        value, dtype = file[name], _dtype(types[name])
-        if value.shape != leaf.shape or dtype != leaf.dtype:
+        value, expected = file[name], jax.eval_shape(bits_of, leaf).shape
+        if value.shape != expected or types[name] != leaf.dtype.name:
             raise LayoutError(
-                f"The saved {kind} hold {dtype}{list(value.shape)} where {leaf.dtype}{list(leaf.shape)} is expected. "
-                "Resume with the optimizer and model that they were saved by."
+                f"The saved {kind} hold {types[name]}{list(value.shape)} where {leaf.dtype}{list(expected)} is "
+                "expected. Resume with the optimizer and model that they were saved by."
             )
-        made.append(jax.device_put(value.view(dtype), leaf.sharding))
+        bits = value if is_key(leaf) else value.view(_dtype(types[name]))
+        made.append(jax.device_put(like(leaf, bits), leaf.sharding))
     return jax.tree_util.tree_unflatten(treedef, made)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .._errors import LayoutError
 from .._mesh import Mesh
 from .._spec import TensorSpec
@@ -13,7 +15,7 @@ from .stage import AnyStage, Stage, TimedStage
 
 def params_of(abstract: Any) -> dict[str, list[Any]]:
     """Shape and type of each parameter by its path, for example `{"blocks.0.w": [[8, 8], "float32"]}`."""
-    if not abstract:
+    if isinstance(abstract, dict) and not abstract:  # of a timed stage, which needs no JAX
         return {}
     import jax
 
@@ -61,7 +63,8 @@ def shapes_of(
                 f"Stage {stage.name!r} returns the values {sorted(made)}, its outputs state {sorted(stage.outputs)}. "
                 "Make them the same."
             )
-        known.update({name: TensorSpec(spec.shape, spec.dtype) for name, spec in made.items()})
+        for name, spec in made.items():
+            known[name] = stated_spec(spec, f"Stage {stage.name!r}, value {name!r}")
         for name, stated in stage.outputs.items():
             layout = stated.sharding if isinstance(stage, TimedStage) else stated
             makers[name] = f"stage {stage.name!r}, laid out there as {layout}"
@@ -88,6 +91,27 @@ def _outputs(stage: Stage, params: Any, known: Mapping[str, TensorSpec], makers:
             f"Stage {stage.name!r} does not take its inputs ({came}): {type(error).__name__}: {error}. "
             "Correct its function, or what makes the value."
         ) from error
+
+
+def stated_spec(stated: Any, what: str) -> TensorSpec:
+    """Shape and type of a value, which is one array.
+
+    **Raises:** `LayoutError` that begins with `what`.
+    """
+    if not (hasattr(stated, "shape") and hasattr(stated, "dtype")):
+        raise LayoutError(
+            f"{what} is a {type(stated).__name__}, which has no .shape and .dtype. A value is one array: give each "
+            "array a name of its own."
+        )
+    try:
+        return TensorSpec(stated.shape, stated.dtype)
+    except LayoutError as error:
+        raise LayoutError(f"{what}: {error}") from None
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether JAX gives a gradient to such numbers: the floating ones of NumPy and `ml_dtypes`, and complex ones."""
+    return dtype.kind in "fc" or "float" in dtype.name
 
 
 def abstract(spec: TensorSpec) -> Any:

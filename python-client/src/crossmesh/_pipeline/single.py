@@ -41,7 +41,7 @@ class Single:
     def step(self, batch: Mapping[str, Any]) -> float:
         """Train on one batch, as `Trainer.step`; returns the loss.
 
-        **Raises:** `LayoutError` for a batch that does not fit; `NonFiniteLoss`.
+        **Raises:** `BatchRefused` for a batch that does not fit; `NonFiniteLoss`.
         """
         self._core.check_batch(batch, self._microbatches)
         begin = time.perf_counter()

@@ -15,6 +15,7 @@ from .._receiver import Receiver
 from .._sender import Sender
 from .graph import Pipeline
 from .links import Wait
+from .naming import plain
 
 if TYPE_CHECKING:
     from .part import Part
@@ -27,6 +28,7 @@ class _Group:
     members: tuple[tuple[int, str], ...]
     senders: dict[tuple[int, int], Sender]
     receivers: dict[tuple[int, int], Receiver]
+    has_gradient: bool
 
 
 class TiedParameters:
@@ -40,13 +42,13 @@ class TiedParameters:
         stated: dict[str, Any] = {"depth": 1, "timeout": timeout}
         for tied in pipeline.tied:
             members = tuple((pipeline.index(stage), path) for stage, path in tied.members)
-            group = _Group(members, {}, {})
+            group = _Group(members, {}, {}, any(p in parts and parts[p].has_gradient(path) for p, path in members))
             for here, there in _crossing(members, parts):
                 assert agent is not None
                 part, path = members[here]
                 value = parts[part].parameter(path)
-                label = f"{name}/tied/{tied.paths[here]}>{tied.paths[there]}"
-                back = f"{name}/tied/{tied.paths[there]}>{tied.paths[here]}"
+                ends = plain(tied.paths[here]), plain(tied.paths[there])
+                label, back = (f"{name}/tied/{'>'.join(way)}" for way in (ends, ends[::-1]))
                 layout = parts[part].parameter_sharding(path)
                 group.senders[here, there] = agent.sender(label, value, layout, **stated)
                 group.receivers[here, there] = agent.receiver(back, value, layout, **stated)
@@ -81,6 +83,8 @@ class TiedParameters:
 
     def _exchange(self, wait: Wait, *, gradients: bool) -> None:
         for group in self._groups:
+            if gradients and not group.has_gradient:
+                continue
             asked = {pair: receiver.recv() for pair, receiver in group.receivers.items()}
             mine = {number for number, (part, _) in enumerate(group.members) if part in self._parts}
             own = {number: self._read(group.members[number], gradients=gradients) for number in mine}
