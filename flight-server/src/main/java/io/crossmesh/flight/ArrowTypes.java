@@ -46,13 +46,21 @@ final class ArrowTypes {
         : new ArrowType.Duration(unit);
   }
 
-  /** Whether a column of this type carries raw bytes, whatever the tensor's type. */
-  static boolean raw(ArrowType type) {
+  /**
+   * Whether a column of this type carries the raw bytes of elements. Unsigned integers larger than
+   * a byte do so only for elements of their size that Arrow has no type for: for others they may be
+   * meant as numbers.
+   */
+  static boolean raw(ArrowType type, DType dtype) {
     return switch (type) {
       case ArrowType.Binary binary -> true;
       case ArrowType.LargeBinary binary -> true;
       case ArrowType.FixedSizeBinary binary -> true;
-      case ArrowType.Int integer -> !integer.getIsSigned();
+      case ArrowType.Int integer ->
+          !integer.getIsSigned()
+              && (integer.getBitWidth() == Byte.SIZE
+                  || (integer.getBitWidth() == dtype.bytes() * Byte.SIZE
+                      && of(dtype) instanceof ArrowType.FixedSizeBinary));
       default -> false;
     };
   }

@@ -11,26 +11,45 @@ import org.apache.arrow.vector.BaseVariableWidthVector;
 import org.apache.arrow.vector.BitVector;
 import org.apache.arrow.vector.FieldVector;
 import org.apache.arrow.vector.types.pojo.ArrowType;
+import org.apache.arrow.vector.types.pojo.Field;
 
 /**
  * Between a column of Arrow and the packed bytes of a tensor's elements. Booleans are a bit each in
  * Arrow and a byte each in tensors; everything else has the same bytes in both.
  */
 final class Columns {
+  /** Where a field says that its type stands for another one, which Arrow here may not know. */
+  private static final String EXTENSION_NAME = "ARROW:extension:name";
+
   private Columns() {}
 
   /**
    * Refuses a column that cannot be meant for elements of this type: it is either the type itself,
-   * or raw bytes.
+   * or raw bytes. What stands for other values than its buffer holds is neither.
    */
-  static void check(ArrowType column, DType dtype) {
+  static void check(Field field, DType dtype) {
+    if (field.getDictionary() != null) {
+      throw Json.bad(
+          "a dictionary-encoded column holds indices, not elements of dtype %s; send the decoded values (in pyarrow: column.dictionary_decode())"
+              .formatted(dtype));
+    }
+    String extension = field.getMetadata().get(EXTENSION_NAME);
+    if (extension != null || field.getType() instanceof ArrowType.ExtensionType) {
+      throw Json.bad(
+          "a column of the extension type %s cannot carry elements of dtype %s; send its storage (in pyarrow: column.storage)"
+              .formatted(extension == null ? field.getType() : "'" + extension + "'", dtype));
+    }
+    check(field.getType(), dtype);
+  }
+
+  private static void check(ArrowType column, DType dtype) {
     ArrowType expected = ArrowTypes.of(dtype);
     boolean same =
         column.equals(expected)
             || (column instanceof ArrowType.Timestamp given
                 && expected instanceof ArrowType.Timestamp wanted
                 && given.getUnit() == wanted.getUnit());
-    if (!same && !ArrowTypes.raw(column)) {
+    if (!same && !ArrowTypes.raw(column, dtype)) {
       throw Json.bad(
           "a column of type %s cannot carry elements of dtype %s; send %s, or the raw bytes as uint8 or binary"
               .formatted(column, dtype, expected));

@@ -108,7 +108,11 @@ public final class FlightDoor implements AutoCloseable {
             .transportHint(
                 SERVER_BUILDER,
                 (Consumer<NettyServerBuilder>)
-                    builder -> furnish(builder.intercept(quotas), settings, bearer))
+                    builder ->
+                        furnish(
+                            builder.intercept(new UnreadableMessages()).intercept(quotas),
+                            settings,
+                            bearer))
             .build();
     try {
       server.start();

@@ -5,6 +5,7 @@ import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Slot;
 import io.crossmesh.mesh.Box;
 import io.crossmesh.mesh.JsonValue;
+import io.grpc.Context;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import org.apache.arrow.flight.FlightDescriptor;
@@ -32,7 +33,7 @@ final class PutReader {
    * @return bytes of the tile
    */
   long put(FlightStream stream) {
-    Tile tile = tile(stream.getDescriptor());
+    Tile tile = tile(descriptor(stream));
     try (ClientQuotas.Lease _ = quotas.take(tile.bytes())) {
       store.put(tile.meta(), List.of(stored(tile, stream)));
     }
@@ -98,14 +99,36 @@ final class PutReader {
     }
   }
 
+  /** Waits for the descriptor, and no longer than the call goes on. */
+  private static FlightDescriptor descriptor(FlightStream stream) {
+    Thread reader = Thread.currentThread();
+    Context.CancellationListener end = context -> reader.interrupt();
+    Context.current().addListener(end, Runnable::run);
+    try {
+      return stream.getDescriptor();
+    } finally {
+      Context.current().removeListener(end);
+    }
+  }
+
+  private static boolean next(FlightStream stream) {
+    try {
+      return stream.next();
+    } catch (IllegalArgumentException | IllegalStateException | UnsupportedOperationException e) {
+      throw Json.bad(
+          "a batch cannot be read (%s); send plain batches of the stream's schema, without compression"
+              .formatted(e.getMessage()));
+    }
+  }
+
   private static void fill(FlightStream stream, Tile tile, MemorySegment out) {
     Schema schema = stream.getSchema();
     if (schema.getFields().size() != 1) {
       throw Json.bad("a tile comes as one column, not as %d".formatted(schema.getFields().size()));
     }
-    Columns.check(schema.getFields().getFirst().getType(), tile.meta().spec().dtype());
+    Columns.check(schema.getFields().getFirst(), tile.meta().spec().dtype());
     long at = 0;
-    while (stream.next()) {
+    while (next(stream)) {
       FieldVector column = stream.getRoot().getVector(0);
       long bytes = Columns.bytes(column);
       if (bytes > out.byteSize() - at) {
