@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -117,26 +118,24 @@ def train(agent, host, job):
     pipeline = _made[key]
     count = job.get("microbatches", MICROBATCHES)
     stage = next(s.name for s in pipeline.stages if s.mesh.hosts == (host,))
-    with pp.Trainer(
-        pipeline,
-        stage,
-        agent=agent,
-        schedule=job["schedule"],
-        microbatches=count,
-        optimizer=OPTIMIZERS[0],
-        name=job["name"],
-        timeout=60,
-        start_timeout=300,
-        clip_norm=job.get("clip_norm"),
-        depth=job.get("depth"),
-    ) as trainer:
-        said = {"first": trainer.resume(job["resume"]) if "resume" in job else 0}
+    stated = {
+        "schedule": job["schedule"],
+        "microbatches": count,
+        "optimizer": OPTIMIZERS[0],
+        "clip_norm": job.get("clip_norm"),
+        "depth": job.get("depth"),
+    } | job.get("only", {}).get(host, {})
+    with pp.Trainer(pipeline, stage, agent=agent, name=job["name"], timeout=60, start_timeout=300, **stated) as trainer:
+        said = {"torn": torn(trainer, host, job)} if "torn" in job else {}
+        said |= {"first": trainer.resume(job["resume"]) if "resume" in job else 0}
         losses = []
         for batch in batches(job["steps"], said["first"], count):
             if job.get("kill") == [host, trainer.step_number]:
                 die_in_the_second_backward(trainer)
             if trainer.step_number == job.get("nan") and "refused" not in said:
                 said["refused"] = refusal(trainer, batch)
+            if trainer.step_number == job.get("bad", {}).get("step") and "dropped" not in said:
+                said["dropped"] = dropped(trainer, batch, host in job["bad"]["hosts"])
             losses.append(trainer.step(batch).loss)
             if "save" in job and trainer.step_number % 2 == 0:
                 trainer.save(job["save"])
@@ -155,6 +154,37 @@ def refusal(trainer, batch):
     except pp.NonFiniteLoss as error:
         return str(error)
     return ""
+
+
+def dropped(trainer, batch, bad):
+    """What a step says, and after how many seconds, if this process or others give it a batch that does not fit."""
+    import crossmesh.pipeline as pp
+
+    begin = time.monotonic()
+    try:
+        trainer.step({name: value[:, :1] for name, value in batch.items()} if bad else batch)
+    except pp.BatchRefused as error:
+        return str(error), time.monotonic() - begin
+    return "", 0.0
+
+
+def torn(trainer, host, job):
+    """What `resume` says where process s1 finds the file of another stage in the place of its own."""
+    import crossmesh as cm
+
+    (step,) = sorted(Path(job["resume"]).glob("step-*"))[-1:]
+    folder = Path(job["torn"]) / step.name
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted(step.glob("*.npz"))
+    mine = int(host[1:])
+    shutil.copy(files[0 if host == "s1" else mine], folder / files[mine].name)
+    before = flat(trainer.params)
+    try:
+        trainer.resume(job["torn"])
+    except cm.CrossmeshError as error:
+        same = all(np.array_equal(value, before[path]) for path, value in flat(trainer.params).items())
+        return type(error).__name__, str(error), same
+    return "", "", False
 
 
 def die_in_the_second_backward(trainer):
@@ -184,7 +214,7 @@ def main(host, jobs):
                 said = train(agent, host, job)
             except Exception as error:  # noqa: BLE001
                 said = {"error": type(error).__name__, "text": str(error), "at": time.monotonic()}
-                if "kill" not in job:
+                if "kill" not in job and "only" not in job:
                     traceback.print_exc()
             print(json.dumps({"name": job["name"]} | said), flush=True)
 

@@ -33,6 +33,12 @@ JOBS = [
     _job("everything", 3, "eager-1f1b", model={"tied": True, "skip": True}, clip_norm=0.05, depth=1),
     _job("remat", 2, "zb-h1", model={"remat": True}),
     _job("refused", 2, "1f1b", nan=3),
+    _job("dropped", 3, "adaptive", bad={"step": 3, "hosts": ["s0"]}, clip_norm=0.05),
+    _job("dropped by two", 3, "1f1b", bad={"step": 3, "hosts": ["s0", "s2"]}),
+]
+NOT_BEGUN = [
+    _job("no schedule", 3, "1f1b", only={"s2": {"memory": 0.5}}),
+    _job("no optimizer", 3, "1f1b", only={"s1": {"optimizer": None}}),
 ]
 WHOLE = {"tied": True, "whole": True, "name": "model/part>"}
 SAVED = _job("saved", 3, "adaptive", model=WHOLE, clip_norm=0.05)
@@ -64,7 +70,8 @@ def trained(cluster, tmp_path_factory):
     directory = tmp_path_factory.mktemp("pipeline")
     saved = str(directory / "saved")
     whole = str(directory / "whole")
-    jobs = [*JOBS, SAVED | {"save": whole, "steps": 4}, LOADED | {"resume": whole}]
+    jobs = [*JOBS, *NOT_BEGUN, SAVED | {"save": whole, "steps": 4}]
+    jobs += [LOADED | {"resume": whole, "torn": str(directory / "torn")}]
     jobs += [KILLED | {"save": saved}, RESUMED | {"resume": saved}]
     processes = {host: start(cluster, host, directory, jobs) for host in HOSTS}
     try:
@@ -122,6 +129,48 @@ def test_a_loss_that_is_not_finite_is_refused_by_all_and_changes_nothing(trained
         said = told["refused", host]["refused"]
         assert "loss of step 3" in said
         assert "'part1'" in said
+
+
+@pytest.mark.parametrize(("job", "refusing"), [("dropped", (0,)), ("dropped by two", (0, 2))])
+def test_a_batch_that_one_process_refuses_is_dropped_by_all_who_hear_why(trained, job, refusing):
+    # That nothing changes and training goes on is seen above.
+    _, told = trained
+    texts = set()
+    for host in HOSTS:
+        text, seconds = told[job, host]["dropped"]
+        texts.add(text)
+        assert seconds < 30, "it waited for a timeout"
+    (text,) = texts
+    assert "Step 3 was dropped" in text
+    for number in range(3):
+        assert (f"process {number} refused its batch: Stage 'part{number}'" in text) == (number in refusing)
+    assert "(4, 4, 8)" in text
+    assert "(4, 1, 8)" in text
+
+
+@pytest.mark.parametrize(
+    ("job", "host", "error", "others", "reason"),
+    [
+        ("no schedule", "s2", "ScheduleError", "PlanMismatch", "memory"),
+        ("no optimizer", "s1", "ValueError", "TransferCancelled", "need optimizer="),
+    ],
+)
+def test_a_process_that_cannot_begin_tells_the_others_why(trained, job, host, error, others, reason):
+    _, told = trained
+    assert told[job, host]["error"] == error
+    for other in set(HOSTS) - {host}:
+        assert told[job, other]["error"] == others, told[job, other]
+        assert reason in told[job, other]["text"]
+        assert abs(told[job, other]["at"] - told[job, host]["at"]) < 30
+
+
+def test_a_save_that_one_process_refuses_is_taken_by_nobody(trained):
+    _, told = trained
+    for host in HOSTS:
+        error, text, same = told["loaded", host]["torn"]
+        assert error == ("LayoutError" if host == "s1" else "TransferCancelled")
+        assert "was saved by another stage 'model/part>1'" in text
+        assert same
 
 
 def test_a_process_that_is_killed_in_a_step_is_named_by_all_others_at_once(trained):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .._agent import TIMEOUT_SECONDS, Agent
 from .._schedule import Op
 from .batch import check_batch
@@ -67,7 +69,15 @@ class Core:
             self._tied.wait_open(timeout)
             self._tied.share_values(wait)
 
-    def check_batch(self, batch: Mapping[str, Any], microbatches: int) -> None:
+    def blank_batch(self, microbatches: int) -> dict[str, Any]:
+        """Zeros of the stated shapes, for a step that runs only so that all processes end it together."""
+        values = {value.name: value.spec for number in self.parts for value in self.pipeline.data_of(number)}
+        return {
+            name: np.broadcast_to(np.zeros((), spec.dtype), (microbatches, *spec.shape))
+            for name, spec in values.items()
+        }
+
+    def check_batch(self, batch: Any, microbatches: int) -> None:
         """Refuse a batch that is not what the pipeline states.
 
         **Raises:** `BatchRefused` naming the value, what came and what is wanted.

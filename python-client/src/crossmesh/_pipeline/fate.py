@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from .._errors import CrossmeshError, PeerLost
+from .._errors import CrossmeshError, PeerLost, TransferCancelled, TransferTimeout
 from .gather import Gather
 from .graph import Pipeline
 
@@ -15,6 +15,9 @@ CAUSE_SECONDS = 5.0
 """How long a process that saw a channel end waits to hear why from the one that joins all processes."""
 POLL_SECONDS = 0.2
 """How often a wait looks whether something else has ended the pipeline. What it waits for ends it at once."""
+
+_OF_CHANNELS = (PeerLost, TransferCancelled, TransferTimeout)
+"""What a channel says when another process has ended. Anything else is a cause by itself."""
 
 _LOST = re.compile(r"(?:lost .* of \w+ host|Host|agent of host) '([^']+)'")
 
@@ -47,7 +50,7 @@ class Fate:
         When a process dies, its neighbours end in turn, and what a channel between two that live says is only that the
         other one ended. The channel that joins all says who died.
         """
-        if not isinstance(error, CrossmeshError):
+        if not isinstance(error, _OF_CHANNELS):
             return error
         heard: BaseException | None = None
         if not isinstance(error, PeerLost) or not _LOST.search(str(error)):

@@ -61,6 +61,14 @@ class Gather:
         """
         return self.rows(self.send(row).result())
 
+    def wait_open(self, timeout: float) -> None:
+        """Wait until all processes have opened it: from then on each hears how another ends.
+
+        **Raises:** what kept it from opening.
+        """
+        self._sender.wait_open(timeout)
+        self._receiver.wait_open(timeout)
+
     def abort(self, reason: str) -> None:
         """End it for all processes, who get the reason."""
         self._sender.abort(reason)

@@ -17,11 +17,19 @@ from .graph import Process
 
 HELLO_BYTES = 1 << 12
 """The least room for what a process says; several times as much as it needs, so that all have the same."""
+REFUSAL_BYTES_MAX = HELLO_BYTES // 4
 CLOCK_ROUNDS = 8
 
 
 def compare(
-    agent: Agent, name: str, processes: Sequence[Process], mine: int, statements: Mapping[str, str], timeout: float
+    agent: Agent,
+    name: str,
+    processes: Sequence[Process],
+    mine: int,
+    statements: Mapping[str, str],
+    timeout: float,
+    *,
+    refusal: str = "",
 ) -> float:
     """Compare what all processes state; each learns of a difference.
 
@@ -29,26 +37,34 @@ def compare(
 
     - `statements`: a digest by what a message calls the thing.
     - `timeout`: seconds in which all processes come.
+    - `refusal`: why this process does not begin.
 
     **Returns:** what to add to this process's clock to get that of the first process.
 
-    **Raises:** `PlanMismatch` naming what differs and where; `TransferTimeout` if a process does not come.
+    **Raises:** `PlanMismatch` naming what differs and where, or who does not begin and why; `TransferTimeout` if a
+    process does not come.
     """
     states = {key: digest[:16] for key, digest in statements.items()}
-    encoded = json.dumps({"boot": _boot(), "states": states}).encode()
-    width = 1 << max(HELLO_BYTES, 2 * len(encoded)).bit_length()
+    said = {"boot": _boot(), "states": states, "refusal": ""}
+    width = 1 << max(HELLO_BYTES, 2 * len(json.dumps(said))).bit_length()  # the same for all, whatever they refuse
+    said["refusal"] = " ".join(refusal.split()).encode()[:REFUSAL_BYTES_MAX].decode(errors="ignore")
+    encoded = json.dumps(said, ensure_ascii=False).encode()
     with Gather(agent, f"{name}/hello", processes, mine, width, "uint8", timeout) as gather:
         row = np.zeros(width, np.uint8)
         row[: len(encoded)] = np.frombuffer(encoded, np.uint8)
         told = [_read(bytes(other)) for other in gather.exchange(row)]
+        begins = not any(one["refusal"] for one in told)
         same_clock = len({one["boot"] for one in told}) == 1
-        offset = 0.0 if same_clock else _clock_offset(gather, len(processes), mine)
+        offset = 0.0 if same_clock or not begins else _clock_offset(gather, len(processes), mine)
     # Only now: the channel has ended in order, so every process has all rows and finds the difference by itself.
     _check(processes, mine, told)
     return offset
 
 
 def _check(processes: Sequence[Process], mine: int, told: Sequence[dict[str, Any]]) -> None:
+    for number, (process, other) in enumerate(zip(processes, told, strict=True)):
+        if other["refusal"]:
+            raise PlanMismatch(f"Process {number} on {process.host!r} does not begin. {other['refusal']}")
     for number, (process, other) in enumerate(zip(processes, told, strict=True)):
         first = told[0]["states"]
         different = sorted(k for k in first.keys() | other["states"].keys() if first.get(k) != other["states"].get(k))

@@ -24,6 +24,8 @@ from .trained import bits_of, is_key, like
 if TYPE_CHECKING:
     from .part import Part
 
+Saved = tuple[list[Any], list[Any]]
+"""The leaves of a stage's parameters and of its optimizer's state, as they lie in a file."""
 VERSION = 1
 _STEP = re.compile(r"step-(\d{10})")
 
@@ -54,11 +56,12 @@ def save_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict
         temporary.replace(_file(folder, name))
 
 
-def load_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict[str, str]) -> None:
-    """Read what `save_parts` wrote.
+def read_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict[str, str]) -> dict[str, Saved]:
+    """Read what `save_parts` wrote, changing nothing; `use_saved` takes it.
 
     **Raises:** `LayoutError` if it is of another stage than this one.
     """
+    found: dict[str, Saved] = {}
     for name, part in parts.items():
         path = _file(_folder(directory, step), name)
         with np.load(path, allow_pickle=False) as file:
@@ -68,8 +71,18 @@ def load_parts(directory: Path, step: int, parts: dict[str, Part], digests: dict
                     f"{path} was saved by another stage {name!r} than this one: shapes or layouts differ. Resume with "
                     "the pipeline that saved it, or start in an empty folder."
                 )
-            part.params = _like(part.params, "params", file, about["types"])
-            part.opt_state = _like(part.opt_state, "optimizer", file, about["types"])
+            found[name] = (
+                _read(part.params, "params", file, about["types"]),
+                _read(part.opt_state, "optimizer", file, about["types"]),
+            )
+    return found
+
+
+def use_saved(parts: dict[str, Part], saved: dict[str, Saved]) -> None:
+    """Give stages the parameters and the optimizer's state that were read."""
+    for name, (params, state) in saved.items():
+        parts[name].params = _placed(parts[name].params, params)
+        parts[name].opt_state = _placed(parts[name].opt_state, state)
 
 
 def saved_steps(directory: Path, names: list[str]) -> list[int]:
@@ -107,13 +120,13 @@ def _dtype(name: str) -> np.dtype[Any]:
     return np.dtype(getattr(ml_dtypes, name, None) or name)
 
 
-def _like(tree: Any, kind: str, file: Any, types: dict[str, str]) -> Any:
-    """The saved leaves in the structure and layouts of a tree."""
-    leaves, treedef = jax.tree.flatten(tree)
+def _read(tree: Any, kind: str, file: Any, types: dict[str, str]) -> list[Any]:
+    """The saved leaves for a tree."""
+    leaves = jax.tree.leaves(tree)
     names = [f"{kind}/{number}" for number in range(len(leaves))]
     if sum(name.startswith(kind) for name in types) != len(names):
         raise LayoutError(f"The saved {kind} have another structure. Resume with the optimizer that saved them.")
-    made = []
+    found = []
     for name, leaf in zip(names, leaves, strict=True):
         value, expected = file[name], jax.eval_shape(bits_of, leaf).shape
         if value.shape != expected or types[name] != leaf.dtype.name:
@@ -121,6 +134,12 @@ def _like(tree: Any, kind: str, file: Any, types: dict[str, str]) -> Any:
                 f"The saved {kind} hold {types[name]}{list(value.shape)} where {leaf.dtype}{list(expected)} is "
                 "expected. Resume with the optimizer and model that they were saved by."
             )
-        bits = value if is_key(leaf) else value.view(_dtype(types[name]))
-        made.append(jax.device_put(like(leaf, bits), leaf.sharding))
-    return jax.tree_util.tree_unflatten(treedef, made)
+        found.append(value if is_key(leaf) else value.view(_dtype(types[name])))
+    return found
+
+
+def _placed(tree: Any, saved: list[Any]) -> Any:
+    """Saved leaves in the structure and layouts of a tree."""
+    leaves, treedef = jax.tree.flatten(tree)
+    pairs = zip(leaves, saved, strict=True)
+    return jax.tree_util.tree_unflatten(treedef, [jax.device_put(like(leaf, v), leaf.sharding) for leaf, v in pairs])

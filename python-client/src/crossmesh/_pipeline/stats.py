@@ -189,7 +189,7 @@ def stage_stats(pipeline: Pipeline, needs: Needs, told: Sequence[ProcessTimes]) 
     return makespan, tuple(found)
 
 
-HEADER = ("step", "loss", "square_norm", "schedule", "begin", "end", "peak")
+HEADER = ("step", "loss", "square_norm", "schedule", "begin", "end", "peak", "refused")
 """What stands at the beginning of each row that a process tells the others after a step."""
 
 

@@ -6,18 +6,20 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from .._agent import Agent, connect
-from .._errors import CrossmeshError, LayoutError, PlanMismatch, StepMismatch
+from .._errors import CrossmeshError, LayoutError, PlanMismatch, StepMismatch, TransferCancelled
 from .._schedule import Schedule
 from .._topology import Topology
 from .core import Core, clip_scale
-from .errors import NonFiniteLoss
+from .errors import BatchRefused, NonFiniteLoss
 from .fate import Fate
 from .gather import Gather
 from .graph import Pipeline
@@ -33,6 +35,10 @@ TRANSFER_SECONDS = 300.0
 STEPS_KEPT = 16
 """Steps whose times a trainer remembers, for the trace and for what it measures."""
 RESUMABLE_STEPS = 64
+REFUSAL_SECONDS = 10.0
+"""How long a process that cannot begin waits for the others, to tell them why."""
+REFUSAL_BYTES_MAX = 4096
+"""Of the reason for which a process refuses a batch, as the others hear it."""
 
 
 class Trainer:
@@ -105,7 +111,11 @@ class Trainer:
         self.pipeline = pipeline
         self.process = pipeline.process_of(pipeline.index(stage))
         self._microbatches, self._clip_norm, self._memory, self._name = microbatches, clip_norm, memory, name
-        self._running = Running.of(pipeline, first_schedule(pipeline, schedule, microbatches, memory))
+        try:
+            self._running = Running.of(pipeline, first_schedule(pipeline, schedule, microbatches, memory))
+        except CrossmeshError as error:
+            _tell_refusal(error, agent, name, pipeline, self.process)
+            raise
         self._choosing: Choosing | None = None
         self._may_cut = backward == "cut"
         cut = self._may_cut and self._running.schedule.split
@@ -130,6 +140,7 @@ class Trainer:
             self._clock = compare(self._agent, name, pipeline.processes, self.process, statements, start_timeout)
             self._gather = self._joined("steps", self._rows.width)
             self._fate = Fate(pipeline, self._gather)
+            self._gather.wait_open(start_timeout)  # so that all hear of what fails from here on
             self._core = Core(
                 pipeline,
                 pipeline.processes[self.process].parts,
@@ -183,24 +194,26 @@ class Trainer:
 
         **Raises:**
 
-        `LayoutError` for a batch that is not what the pipeline states, before anything is sent. `NonFiniteLoss` on
-        every process, the parameters being as before. `PeerLost` naming the stage that is gone, `TransferCancelled`
+        `BatchRefused` (a `LayoutError`) on every process, with the reason, if the batch of one is not what the pipeline
+        states, and `NonFiniteLoss` on every process: the parameters are as before, and the next step may follow.
+        `PeerLost` naming the stage that is gone, `TransferCancelled`
         with the reason of a process that failed, `TransferTimeout`; after these the trainer is over: make another one
         and `resume`.
         """
         core, running, gather = self._alive(), self._running, self._gather
         assert gather is not None
-        core.check_batch(batch or {}, self._microbatches)
+        data, refusal = self._checked(core, {} if batch is None else batch)
         begin = time.perf_counter()
         try:
             gather.post()
             ops = running.lists[self.process]
-            record = core.run(ops, batch or {}, self._microbatches, running.ahead, self._fate.wait)
+            record = core.run(ops, data, self._microbatches, running.ahead, self._fate.wait)
             core.sum_tied(self._fate.wait)
             square = 0.0 if self._clip_norm is None else core.square_norm(self._microbatches)
-            rows = self._exchange(gather, record, begin, square)
+            rows = self._exchange(gather, record, begin, square, len(refusal))
             headers = [self._rows.header(row) for row in rows]
             self._compare(headers)
+            self._check_refused(gather, refusal, [int(header["refused"]) for header in headers])
             loss = sum(header["loss"] for header in headers)
             square = sum(header["square_norm"] for header in headers)
             self._check_finite(core, loss, square)
@@ -209,7 +222,7 @@ class Trainer:
             self._told.append((self._step, told))
             self._step += 1
             self._adapt(gather)
-        except NonFiniteLoss:
+        except (NonFiniteLoss, BatchRefused):
             raise
         except BaseException as error:
             cause = self._ended(error)
@@ -265,9 +278,10 @@ class Trainer:
 
         **Returns:** the number of steps that were made: the number of the next one.
 
-        **Raises:** `FileNotFoundError` on every process if there is none; `LayoutError` if it is of another pipeline.
+        **Raises:** `FileNotFoundError` on every process if there is none; `LayoutError` if it is of another pipeline,
+        and on the others `TransferCancelled` with that reason. Then the parameters of all are as before.
         """
-        from .saving import load_parts, saved_steps
+        from .saving import read_parts, saved_steps, use_saved
 
         core = self._alive()
         parts = core.saveable()
@@ -277,15 +291,19 @@ class Trainer:
         with self._joined("resume", RESUMABLE_STEPS, "int64") as joined:
             told = joined.exchange(row)
             common = set.intersection(*(set(row.tolist()) for row in told)) - {-1}
-            if not common:
-                raise FileNotFoundError(f"No step was saved by all processes in {directory}. This one has {have}.")
-            load_parts(Path(directory), max(common), parts, self._digests())
-            joined.exchange(row)
+            if common:
+                saved = read_parts(Path(directory), max(common), parts, self._digests())
+                joined.exchange(row)  # all can read theirs, or nobody takes what was read
+        if not common:
+            raise FileNotFoundError(f"No step was saved by all processes in {directory}. This one has {have}.")
+        use_saved(parts, saved)
         self._step = max(common)
         return self._step
 
     def close(self) -> None:
         """End this process's part of the pipeline. A second call does nothing."""
+        if self._error is None:
+            self._error = TransferCancelled("It was closed here.")
         for end in (self._core, self._gather):
             if end is not None:
                 end.close()
@@ -299,13 +317,13 @@ class Trainer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # All processes raise it, from the same rows: who aborts could be ahead of one that has not read them.
-        if error is not None and not isinstance(error, NonFiniteLoss):
+        if error is not None and not isinstance(error, NonFiniteLoss | BatchRefused):
             self._abort(error)
         self.close()
 
     def _alive(self) -> Core:
         if self._error is not None:
-            raise type(self._error)(str(self._error))
+            raise type(self._error)(f"This trainer is over: make another one and resume. {self._error}")
         assert self._core is not None
         return self._core
 
@@ -335,7 +353,43 @@ class Trainer:
                 "the step: lower the learning rate, look at the batch, or resume from the last save."
             )
 
-    def _exchange(self, gather: Gather, record: Record | None, begin: float, square: float) -> Any:
+    def _checked(self, core: Core, batch: Any) -> tuple[Mapping[str, Any], bytes]:
+        """The data of a step, and why they are refused.
+
+        A process that refuses its batch runs the step with zeros: so the channels of all processes stay at one step,
+        and all of them drop it at its end.
+        """
+        try:
+            core.check_batch(batch, self._microbatches)
+        except BatchRefused as error:
+            return core.blank_batch(self._microbatches), str(error).encode()[:REFUSAL_BYTES_MAX]
+        return batch, b""
+
+    def _check_refused(self, gather: Gather, refusal: bytes, lengths: Sequence[int]) -> None:
+        """Drop the step that a process refuses, and hear why: as many rows as the longest text needs."""
+        if not any(lengths):
+            return
+        width = gather.row.nbytes
+        texts = [b""] * len(lengths)
+        for begin in range(0, max(lengths), width):
+            row = np.zeros(width, np.uint8)
+            piece = np.frombuffer(refusal[begin : begin + width], np.uint8)
+            row[: len(piece)] = piece
+            rows = gather.rows(self._fate.wait(gather.send(row.view(gather.row.dtype))))
+            texts = [text + bytes(rows[number]) for number, text in enumerate(texts)]
+        self._alive().forget()
+        reasons = [
+            f"process {number} refused its batch: {text[:length].decode(errors='replace')}"
+            for number, (text, length) in enumerate(zip(texts, lengths, strict=True))
+            if length
+        ]
+        raise BatchRefused(
+            f"Step {self._step} was dropped by all, and the parameters are as before it: {' '.join(reasons)}"
+        )
+
+    def _exchange(
+        self, gather: Gather, record: Record | None, begin: float, square: float, refused: int = 0
+    ) -> npt.NDArray[Any]:
         """Tell all processes what this one knows of the step, and hear the same of them."""
         core = self._alive()
         losses = [] if record is None else [float(np.asarray(loss)) for loss in record.losses]
@@ -347,6 +401,7 @@ class Trainer:
             "begin": begin + self._clock,
             "end": time.perf_counter() + self._clock,
             "peak": 0 if record is None else record.peak,
+            "refused": refused,
         }
         times = [] if record is None else [t + self._clock for t in (record.reached, record.start, record.end)]
         arrivals = [] if record is None else [np.array(c.arrivals) + self._clock for c in core.links.incoming]
@@ -387,3 +442,16 @@ class Trainer:
         for end in (self._core, self._gather):
             if end is not None:
                 end.abort(reason)
+
+
+def _tell_refusal(error: CrossmeshError, agent: Agent | None, name: str, pipeline: Pipeline, process: int) -> None:
+    """Let the other processes, which would wait for this one, know why it does not begin; as far as they are there."""
+    with suppress(CrossmeshError):
+        told = connect(timeout=REFUSAL_SECONDS) if agent is None else agent
+        try:
+            text = f"{type(error).__name__}: {error}"
+            statements = pipeline.statements | dict.fromkeys(("the schedule", "seed, clip_norm, memory"), "-" * 16)
+            compare(told, name, pipeline.processes, process, statements, REFUSAL_SECONDS, refusal=text)
+        finally:
+            if agent is None:
+                told.close()
