@@ -1,11 +1,6 @@
 """`cm.jax.reshard` in a job of four processes, and alone."""
 
-import os
 import random
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,8 +8,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import crossmesh as cm
+from jobs import run_job
 
-SECONDS_MAX = 100
 HOSTS = ["a", "b", "c", "c"]
 """The agent of each process: the last two share one."""
 
@@ -25,38 +20,10 @@ def cluster():
         yield cluster
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def run_job(cluster, seed):
-    """Four processes, whose outputs are returned when all have ended."""
-    port = str(free_port())
-    script = str(Path(__file__).with_name("reshard_job.py"))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), port, str(seed)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | cluster.env(host) | {"CROSSMESH_HOSTS": ",".join(HOSTS)},
-        )
-        for rank, host in enumerate(HOSTS)
-    ]
-    try:
-        return [(*process.communicate(timeout=SECONDS_MAX), process.returncode) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()  # jax.distributed catches SIGTERM
-            process.wait()
-
-
 def test_a_job_moves_arrays_between_meshes_of_other_processes_where_device_put_refuses(cluster):
     seed = random.randrange(2**32)
     print("seed", seed)
-    for out, err, code in run_job(cluster, seed):
+    for out, err, code in run_job(cluster, "reshard_job.py", HOSTS, seed):
         assert code == 0, err[-3000:]
         word, *refusals = out.split()
         assert word == "done"

@@ -188,7 +188,7 @@ class Agent:
         if kind._side == "dst":
             for leaf in leaves:
                 if leaf.named is not None:
-                    from .jax import check_holdable
+                    from ._jax_arrays import check_holdable
 
                     check_holdable(leaf)
         meshes, layouts, where = json_tables([leaf.sharding for leaf in leaves])
@@ -243,7 +243,7 @@ class Agent:
         named = next((leaf.named for leaf in leaves if leaf.named is not None), None)
         if named is None or is_abstract(named):
             return here
-        from .jax import local_devices
+        from ._jax_arrays import local_devices
 
         mine = local_devices(named)
         if not set(mine) <= set(here):

@@ -108,6 +108,10 @@ class ChannelEnd:
 
     def close(self) -> None:
         """End this side in order. A second call does nothing, nor does one in a forked child."""
+        self.close_within(self._timeout + CLOSE_SECONDS_EXTRA)
+
+    def close_within(self, seconds: float) -> None:
+        """As `close`, for a channel whose timeout is longer than its closing may take."""
         if not self._session.origin.here:
             return
         with self._lock:
@@ -115,7 +119,7 @@ class ChannelEnd:
             self._closing = True
         if first and not self._over.is_set():
             self._begin_close()
-        self._over.wait(self._timeout + CLOSE_SECONDS_EXTRA)
+        self._over.wait(seconds)
         self.on_failed(TransferCancelled(f"Channel {self.name!r} is closed. Open it again."))
 
     def _begin_close(self) -> None:

@@ -50,13 +50,36 @@ def mesh_of_jax(mesh: Any, abstract: bool, hosts: list[str] | None) -> Mesh:
         hosts = list(_agent_host)
     if len(hosts) < processes:
         raise LayoutError(f"JAX runs {processes} processes, but hosts names {len(hosts)}: {hosts}. {_REMEDY}.")
+    local = _local_numbers(everyone, hosts)
+    return Mesh(shape, names, devices=[local[device] for device in devices])
+
+
+def _local_numbers(everyone: Sequence[Any], hosts: Sequence[str]) -> dict[Any, Device]:
+    """Host and local index of each device of JAX, which are sorted by process."""
     local: dict[Any, Device] = {}
     count: dict[str, int] = {}
     for device in everyone:
         host = hosts[device.process_index]
         local[device] = Device(host, count.get(host, 0))
         count[host] = count.get(host, 0) + 1
-    return Mesh(shape, names, devices=[local[device] for device in devices])
+    return local
+
+
+def process_places(devices: Sequence[Any], processes: int, hosts: Sequence[str] | None) -> list[Device]:
+    """A device of each JAX process.
+
+    **Raises:** `LayoutError` if the hosts are not known or a process has no device.
+    """
+    if hosts is None or len(hosts) < processes:
+        raise LayoutError(f"JAX runs {processes} processes, but hosts names {len(hosts or ())}: {hosts}. {_REMEDY}.")
+    everyone = sorted(devices, key=lambda device: (device.process_index, device.id))
+    first: dict[int, Device] = {}
+    for device, place in _local_numbers(everyone, hosts).items():
+        first.setdefault(device.process_index, place)
+    missing = [process for process in range(processes) if process not in first]
+    if missing:
+        raise LayoutError(f"The JAX processes {missing} have no devices. Start each process of the job with one.")
+    return [first[process] for process in range(processes)]
 
 
 def read_alpa(spec: Any, mesh: Mesh) -> tuple[Mesh, tuple[tuple[int, ...], ...]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from contextlib import AbstractContextManager
 from typing import Any
 
 
@@ -39,3 +41,18 @@ def is_partition_spec(value: object) -> bool:
 def is_abstract(named: Any) -> bool:
     """Whether the mesh of a `NamedSharding` has no devices."""
     return type(named.mesh).__name__ == "AbstractMesh"
+
+
+def explicit_transfer() -> AbstractContextManager[Any]:
+    """Around a copy that the caller has asked for: `jax_transfer_guard` is against those that nobody asked for.
+
+    A guard that is against explicit ones as well stands.
+    """
+    jax = jax_if_imported()
+    if jax is None:
+        return contextlib.nullcontext()
+    guards = ("jax_transfer_guard", "jax_transfer_guard_host_to_device", "jax_transfer_guard_device_to_host")
+    if any(str(getattr(jax.config, guard, None)).endswith("_explicit") for guard in guards):
+        return contextlib.nullcontext()
+    guard: AbstractContextManager[Any] = jax.transfer_guard("allow")
+    return guard

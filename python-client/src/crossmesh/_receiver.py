@@ -121,7 +121,7 @@ class Receiver(ChannelEnd):
         assert places is not None
         values: list[Any] = [*places.by_device(places.over(memory))]
         if self._named:
-            from .jax import assemble_all
+            from ._jax_arrays import assemble_all
 
             leaves = self._leaves
             made = assemble_all([(values[n], leaves[n].named, leaves[n].shape) for n in self._named])

@@ -1,17 +1,18 @@
 """Arrays of a `jax.distributed` job from one mesh to another one, on other processes. Importing it imports JAX.
 
 Every process makes the same decisions from the same arguments: which tensors move together, what their channel is
-called, and which old channel makes room for it. So nothing is agreed on but what the agents agree on anyway.
+called, and which old channel makes room for it. That they have the same arguments is what they agree on for each call
+(`_calls.py`), before any of them gets a value.
 """
 
 from __future__ import annotations
 
 import atexit
 import hashlib
-import json
+import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +20,21 @@ import jax
 
 from . import _fork
 from ._agent import TIMEOUT_SECONDS, Agent, connect
-from ._errors import LayoutError
-from ._foreign import known_hosts
+from ._calls import Call, Calls
+from ._errors import AgentUnavailable, LayoutError
+from ._foreign import known_hosts, process_places
+from ._jax_arrays import assemble, check_holdable, local_devices
+from ._jax_private import Store, job_id, job_store, with_weak_type
 from ._jax_seen import is_named_sharding
-from ._receiver import Receiver
-from ._sender import Sender
-from ._sharding import json_tables
-from ._spec import Leaf, TensorSpec, resolve
-from ._transfer import Transfer
-from ._tree import flatten
+from ._moves import Channels, Group, Move
+from ._spec import Leaf, resolve
+from ._statement import WEAK_TENSORS_MAX, Row, Stated, call_row, is_weak
+from ._tree import TreeDef, flatten_leaves, structure
 
-CHANNELS_MAX = 16
-"""Channels that stay open for further calls; the one used longest ago is closed for another one. Counted alike on
-every process. Each holds memory for one step in the arenas of its hosts."""
+DEVICES_SHOWN_MAX = 64
+JOBS_ALONE_MAX = 4
+KNOWN_MAX = 64
+"""Calls whose layouts are kept for the next call of the same."""
 
 
 def reshard(
@@ -68,8 +71,16 @@ def reshard(
 
     **Raises:**
 
-    `LayoutError` on every process before a byte moves, if a layout does not fit or cannot be held;
-    `TransferTimeout` if some process does not call it; `PeerLost`, `TransferCancelled` if one failed.
+    Calls are numbered, and all processes compare what they call under a number before any of them gets a value.
+
+    - `LayoutError` before a byte moves, if a layout does not fit or cannot be held. The other processes get
+        `TransferCancelled` with its text, unless they refuse the call themselves.
+    - `PlanMismatch` on every process if they call it with other trees, shapes, types, layouts or timeouts.
+    - `TransferTimeout` if some process does not call it in time, which names the process.
+    - `PeerLost` if a process ended or is lost, `TransferCancelled` if one failed.
+
+    The next call that all processes make alike succeeds. A process that holds shards of neither side does not wait: it
+    logs a warning where the others get an error.
 
     !!! Example
 
@@ -78,96 +89,295 @@ def reshard(
         y = cm.jax.reshard(x, NamedSharding(server_mesh, P(None, "model")), hosts=["a", "b", "c", "d"])
         ```
     """
-    _, values, treedef = flatten(x)
-    if jax.process_count() == 1 and all(isinstance(value, jax.Array) for value in values):
+    if jax.process_count() == 1 and _all_arrays(x):
         return jax.device_put(x, dst, donate=donate)
+    if jax.process_count() > 1 and not _origin.here:
+        raise AgentUnavailable(
+            "This process was forked from a process of a jax.distributed job, and is none itself. Call "
+            "cm.jax.reshard in the processes of the job, or start this one with a job of its own (spawn)."
+        )
     if agent is None:
         agent = _own_agent()
-    names = known_hosts(hosts) or ([agent.name] if jax.process_count() == 1 else None)
-    sources, _ = resolve(x, None, "source", names)
-    targets, _ = resolve(x, dst, "destination", names)
-    _check(sources, targets)
-    results = list(values)
-    groups: dict[Any, list[int]] = {}
-    for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        if source.sharding == target.sharding and source.named == target.named:
-            continue
-        groups.setdefault((source.sharding.mesh.devices, target.sharding.mesh.devices), []).append(index)
-    moves: list[_Move] = []
-    try:
-        for indices in groups.values():
-            pairs = [(sources[index], targets[index]) for index in indices]
-            moves.append(_Move(_channel(agent, pairs, timeout, names), indices))
-        for move in moves:
-            move.start([values[index] for index in move.indices])
-        if donate:
-            for move in moves:
-                move.donate([values[index] for index in move.indices])
-        for move in moves:
-            arrived = move.finish()
-            for place, index in enumerate(move.indices):
-                results[index] = _without_shards(targets[index]) if arrived is None else arrived[place]
-    except BaseException as error:
-        for move in moves:
-            _forget(move.channel, f"{type(error).__name__}: {error}")
-        raise
-    return treedef.unflatten(results)
+    return _job(agent, known_hosts(hosts)).reshard(x, dst, donate, timeout)
+
+
+def _all_arrays(x: Any) -> bool:
+    return all(isinstance(value, jax.Array) for value in jax.tree_util.tree_leaves(x))
 
 
 @dataclass(eq=False)
-class _Channel:
-    """This process's ends of a channel; both are there if it holds devices of both sides."""
+class _Known:
+    """What a call states, worked out once. It holds the shardings that it is known by."""
 
-    key: tuple[Agent, str]
-    sender: Sender | None
-    receiver: Receiver | None
+    kept: list[Any]
+    sources: list[Leaf]
+    targets: list[Leaf]
+    groups: list[Group]
+    tensors: list[Stated]
+    row: Row
+    concerned: bool
+    givers: list[int]
+    """For each tensor a process that holds shards of the source."""
 
-    @property
-    def ends(self) -> list[Sender | Receiver]:
-        return [end for end in (self.sender, self.receiver) if end is not None]
+
+class _Job:
+    """What this process keeps of the calls of one job over one agent."""
+
+    def __init__(self, agent: Agent, hosts: list[str] | None, store: Store | None) -> None:
+        self.agent = agent
+        self.store = store
+        self._hosts = hosts or ([agent.name] if jax.process_count() == 1 else None)
+        self._channels = Channels(agent)
+        self._known: OrderedDict[Any, _Known] = OrderedDict()
+        self._calls: Calls | None = None
+        self._alone = _alone()
+        self._count = 0
+        self._stated_hosts = hosts
+        if jax.process_count() > 1:
+            places = process_places(jax.devices(), jax.process_count(), self._hosts)
+            self._calls = Calls(job_id(store), store, agent, jax.process_index(), places)
+
+    def is_of(self, agent: Agent, hosts: list[str] | None, client: Any) -> bool:
+        """Whether it is the job of these."""
+        own = None if self.store is None else self.store.client
+        return self.agent is agent and self._stated_hosts == hosts and own is client
+
+    def reshard(self, x: Any, dst: Any, donate: bool, timeout: float) -> Any:
+        """One call."""
+        try:
+            if not timeout > 0:
+                raise LayoutError(f"timeout is a positive number of seconds, got {timeout!r}.")
+            values, treedef = flatten_leaves(x)
+            known = self._look_up(x, dst, values, treedef, timeout)
+            _check_values(known, values)
+        except BaseException as error:
+            if self._calls is not None:
+                self._calls.refuse(error, timeout)
+            raise
+        if self._calls is None:
+            self._count += 1
+            results = self._move(known, values, None, donate, timeout)
+        elif known.concerned:
+            call = self._calls.post(known.row, known.tensors, timeout)
+            results = self._move(known, values, call, donate, timeout)
+        else:
+            self._calls.post_and_leave(known.row, known.tensors, timeout)
+            results = {
+                index: _without_shards(known.targets[index], _states_weak(values[index]))
+                for group in known.groups
+                for index in group.indices
+            }
+        return treedef.unflatten(
+            results[index] if index in results else _relabelled(value, known.targets[index])
+            for index, value in enumerate(values)
+        )
+
+    def close(self) -> None:
+        """End everything in order, so that no other process takes this one for dead."""
+        if self._calls is not None:
+            self._calls.close()
+        self._channels.close()
+
+    def _move(
+        self, known: _Known, values: list[Any], call: Call | None, donate: bool, timeout: float
+    ) -> dict[int, Any]:
+        """What arrives, by the number of the tensor."""
+        moves: list[Move] = []
+        rows: Row | None = None
+        number = self._count if call is None else call.number
+        try:
+            epoch = self._epoch(call)
+            if call is not None and self._calls is not None:
+                if all(self._channels.standing(epoch, group, timeout) for group in known.groups):
+                    # The bytes travel beside the agreement, which decides whether anybody gets them.
+                    self._begin(moves, known, values, epoch, number, timeout)
+                rows = self._calls.agree(call, timeout)
+                number = call.number
+            if len(moves) < len(known.groups) or self._epoch(call) != epoch:
+                self._forget(moves, "another call failed")
+                self._begin(moves, known, values, self._epoch(call), number, timeout)
+                if call is not None and self._calls is not None:
+                    self._calls.await_open(call, [end for move in moves for end in move.channel.ends])
+            if donate:
+                for move in moves:
+                    move.donate()
+            return {index: made for move in moves for index, made in _finish(move, known, values, rows)}
+        except BaseException as error:
+            if call is not None and self._calls is not None:
+                self._calls.fail(call, error)
+            else:
+                self._alone = _alone()
+            self._forget(moves, f"{type(error).__name__}: {error}")
+            raise
+
+    def _epoch(self, call: Call | None) -> str:
+        return self._alone if call is None or self._calls is None else self._calls.epoch(call)
+
+    def _begin(
+        self, moves: list[Move], known: _Known, values: list[Any], epoch: str, number: int, timeout: float
+    ) -> None:
+        for group in known.groups:
+            channel = self._channels.open(epoch, group, timeout, self._hosts)
+            moves.append(Move(group, channel))
+            moves[-1].start(number, values)
+
+    def _forget(self, moves: list[Move], reason: str) -> None:
+        for move in moves:
+            self._channels.forget(move.channel, reason)
+        moves.clear()
+
+    def _look_up(self, x: Any, dst: Any, values: list[Any], treedef: TreeDef, timeout: float) -> _Known:
+        """What the call states. It is known by all that it depends on, and by its shardings as objects."""
+        wanted, layout = jax.tree_util.tree_flatten(dst)
+        key = (
+            treedef,
+            layout,
+            tuple(map(id, wanted)),
+            tuple((type(v), getattr(v, "shape", None), getattr(v, "dtype", None), _states_weak(v)) for v in values),
+            tuple(id(getattr(value, "sharding", None)) for value in values),
+            float(timeout),
+            jax.config.jax_enable_x64,  # type: ignore[attr-defined]
+        )
+        try:
+            known = self._known.pop(key, None)
+        except TypeError:  # a tree whose metadata has no hash
+            return _described(x, dst, values, timeout, self._hosts, wanted)
+        if known is None:
+            known = _described(x, dst, values, timeout, self._hosts, wanted)
+            while len(self._known) >= KNOWN_MAX:
+                self._known.popitem(last=False)
+        self._known[key] = known
+        return known
 
 
-class _Move:
-    """One channel's part of one call."""
+def _described(
+    x: Any, dst: Any, values: list[Any], timeout: float, hosts: list[str] | None, wanted: list[Any]
+) -> _Known:
+    sources, _ = resolve(x, None, "source", hosts)
+    targets, _ = resolve(x, dst, "destination", hosts)
+    _check(sources, targets)
+    groups: dict[Any, list[int]] = {}
+    for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        if _cut(source) != _cut(target):
+            groups.setdefault((source.sharding.mesh.devices, target.sharding.mesh.devices), []).append(index)
+    tensors = [
+        Stated(
+            source.key,
+            str(list(source.shape)),
+            source.dtype.name,
+            _layout_text(source),
+            _layout_text(target),
+            _states_weak(value),
+        )
+        for source, target, value in zip(sources, targets, values, strict=True)
+    ]
+    return _Known(
+        kept=[*wanted, *(source.named for source in sources)],
+        sources=sources,
+        targets=targets,
+        groups=[
+            Group(
+                indices,
+                [sources[index] for index in indices],
+                [targets[index] for index in indices],
+                local_devices(sources[indices[0]].named),
+                local_devices(targets[indices[0]].named),
+            )
+            for indices in groups.values()
+        ],
+        tensors=tensors,
+        row=call_row(structure(x), tensors, float(timeout)),
+        concerned=any(local_devices(leaf.named) for leaf in (*sources, *targets)),
+        givers=[min(device.process_index for device in source.named.mesh.devices.flat) for source in sources],
+    )
 
-    def __init__(self, channel: _Channel, indices: list[int]) -> None:
-        self.channel = channel
-        self.indices = indices
-        self._sent: Transfer | None = None
-        self._arriving: Transfer | None = None
 
-    def start(self, values: list[Any]) -> None:
-        if self.channel.sender is not None:
-            for value in values:
-                if not (isinstance(value, jax.Array) and value.addressable_shards):
-                    self.channel.sender.wait_open()  # so that all the others are there to hear of it
-                    raise LayoutError(
-                        f"Process {jax.process_index()} holds shards of an array of shape {tuple(value.shape)} in the "
-                        f"layout {value.sharding}, but passed a {type(value).__name__}. Pass the global jax.Array."
-                    )
-            self._sent = self.channel.sender.send(values)
-        if self.channel.receiver is not None:
-            self._arriving = self.channel.receiver.recv()
+def _cut(leaf: Leaf) -> Any:
+    return leaf.sharding.mesh.shape, leaf.sharding.mesh.devices, leaf.sharding.spec
 
-    def donate(self, values: list[Any]) -> None:
-        if self._sent is not None:
-            self._sent.read()
-            for value in values:
-                value.delete()
 
-    def finish(self) -> list[Any] | None:
-        """The arrays that arrived, `None` if this process has no device of the destination.
+def _layout_text(leaf: Leaf) -> str:
+    """A layout in words that are equal for equal cuts on equal devices, whatever the axes are called."""
+    mesh = leaf.sharding.mesh
+    devices = ",".join(f"{host}:{index}" for host, index in mesh.devices)
+    shown = devices if len(devices) <= DEVICES_SHOWN_MAX else hashlib.sha256(devices.encode()).hexdigest()[:8]
+    return f"{str(leaf.sharding) or 'whole'!r} on the {'x'.join(map(str, mesh.shape))} mesh {shown}"
 
-        Waits without a limit of its own: the channel has one, and its error says who is missing.
-        """
-        arrived = None if self._arriving is None else list(self._arriving.result())
-        if self._sent is not None:
-            self._sent.result()
-        return arrived
+
+def _check_values(known: _Known, values: list[Any]) -> None:
+    """Refuse at the call what this process holds and does not give."""
+    for source, value in zip(known.sources, values, strict=True):
+        if not local_devices(source.named):
+            continue
+        if not isinstance(value, jax.Array):
+            raise LayoutError(
+                f"Process {jax.process_index()} holds shards of an array of shape {tuple(value.shape)} in the "
+                f"layout {value.sharding}, but passed a {type(value).__name__}. Pass the global jax.Array."
+            )
+        if value.is_deleted():
+            raise LayoutError(
+                f"Process {jax.process_index()} passed a {source.label} that was deleted or donated. "
+                "Pass an array that lives."
+            )
+
+
+def _finish(move: Move, known: _Known, values: list[Any], rows: Row | None) -> Iterator[tuple[int, Any]]:
+    arrived = move.finish()
+    for place, index in enumerate(move.group.indices):
+        weak = _states_weak(values[index])
+        if rows is not None and index < WEAK_TENSORS_MAX:
+            weak = is_weak(rows[known.givers[index]], index)
+        leaf = known.targets[index]
+        if arrived is None:
+            yield index, _without_shards(leaf, weak)
+        else:
+            made = assemble(arrived[place], leaf.named, leaf.shape)
+            yield index, with_weak_type(made) if weak else made
+
+
+def _states_weak(value: Any) -> bool:
+    return bool(getattr(value, "weak_type", False))
+
+
+def _relabelled(value: Any, leaf: Leaf) -> Any:
+    """An array whose bytes stay where they are, in the very sharding that was asked for."""
+    if not isinstance(value, jax.Array) or value.sharding == leaf.named:
+        return value
+    kind = leaf.named.memory_kind
+    shards = [
+        jax.device_put(shard.data, jax.sharding.SingleDeviceSharding(shard.device, memory_kind=kind))
+        for shard in value.addressable_shards
+    ]
+    if not shards:
+        return _without_shards(leaf, _states_weak(value))
+    made = jax.make_array_from_single_device_arrays(leaf.shape, leaf.named, shards)
+    return with_weak_type(made) if _states_weak(value) else made
+
+
+def _check(sources: Sequence[Leaf], targets: Sequence[Leaf]) -> None:
+    """Refuse on every process what one of them could not do."""
+    for leaf in (*sources, *targets):
+        if not is_named_sharding(leaf.named):
+            raise LayoutError(
+                f"The layout {leaf.sharding!r} of {leaf.label} is not a NamedSharding. Arrays of JAX lie in one: "
+                "NamedSharding(mesh, PartitionSpec(...))."
+            )
+        check_holdable(leaf)
+
+
+def _without_shards(leaf: Leaf, weak: bool) -> Any:
+    """The array of a process that has none of its devices."""
+    make: Any = jax.make_array_from_single_device_arrays
+    try:
+        made = make(leaf.shape, leaf.named, [], dtype=leaf.dtype)
+    except TypeError:  # until JAX 0.5 there is no array without shards
+        struct: Any = jax.ShapeDtypeStruct
+        return struct(leaf.shape, leaf.dtype, sharding=leaf.named)
+    return with_weak_type(made) if weak else made
 
 
 _lock = threading.Lock()
-_channels: OrderedDict[tuple[Agent, str], _Channel] = OrderedDict()
+_jobs: list[_Job] = []
 _agents: list[Agent] = []
 
 
@@ -182,91 +392,40 @@ def _after_fork() -> None:
     """A forked child makes a connection of its own. What it has of its parent's is kept, and never used."""
     global _lock
     _lock = threading.Lock()
-    _parents.append((dict(_channels), list(_agents)))
-    _channels.clear()
+    _parents.append((list(_jobs), list(_agents)))
+    _jobs.clear()
     _agents.clear()
 
 
 _parents: list[object] = []
+_origin = _fork.Origin()
 _fork.in_child(_after_fork)
 
 
-@atexit.register
-def _close() -> None:
-    """The ends of the channels go in order, so that no other process takes this one for dead."""
+def _job(agent: Agent, hosts: list[str] | None) -> _Job:
+    """The job of this process. A new one takes the place of one of another agent or another coordinator."""
+    store = job_store()
+    client = None if store is None else store.client
     with _lock:
-        for channel in _channels.values():
-            for end in channel.ends:
-                end.close()
-        _channels.clear()
+        for job in _jobs:
+            if job.is_of(agent, hosts, client):
+                return job
+        # A process of a job numbers its calls over one agent. One that is alone may use several.
+        while len(_jobs) >= (JOBS_ALONE_MAX if jax.process_count() == 1 else 1):
+            _jobs.pop(0).close()
+        atexit.register(_close)  # after JAX has registered its own, and so before it leaves the job
+        _jobs.append(_Job(agent, hosts, store))
+        return _jobs[-1]
+
+
+def _close() -> None:
+    with _lock:
+        while _jobs:
+            _jobs.pop().close()
         while _agents:
             _agents.pop().close()
 
 
-def _channel(agent: Agent, pairs: list[tuple[Leaf, Leaf]], timeout: float, hosts: Sequence[str] | None) -> _Channel:
-    """The channel for tensors that go from the devices of one mesh to those of another, opened if it is new."""
-    key = agent, _name(pairs, timeout)
-    with _lock:
-        found = _channels.pop(key, None)
-        if found is None or any(end._over.is_set() for end in found.ends):
-            while len(_channels) >= CHANNELS_MAX:
-                _, oldest = _channels.popitem(last=False)
-                for end in oldest.ends:
-                    end.close()
-            found = _open(agent, key[1], pairs, timeout, hosts)
-        _channels[key] = found
-        return found
-
-
-def _open(
-    agent: Agent, name: str, pairs: list[tuple[Leaf, Leaf]], timeout: float, hosts: Sequence[str] | None
-) -> _Channel:
-    from .jax import local_devices
-
-    specs = [TensorSpec(source.shape, source.dtype) for source, _ in pairs]
-    sources, targets = ([pair[side].named for pair in pairs] for side in (0, 1))
-    sender = receiver = None
-    if local_devices(sources[0]):
-        sender = agent.sender(name, specs, sources, depth=1, timeout=timeout, hosts=hosts)
-    if local_devices(targets[0]):
-        receiver = agent.receiver(name, specs, targets, depth=1, timeout=timeout, hosts=hosts)
-    return _Channel((agent, name), sender, receiver)
-
-
-def _forget(channel: _Channel, reason: str) -> None:
-    """End a channel that failed for all its parties, who open it again when they next need it."""
-    with _lock:
-        _channels.pop(channel.key, None)
-    for end in channel.ends:
-        end.abort(reason)
-
-
-def _name(pairs: list[tuple[Leaf, Leaf]], timeout: float) -> str:
-    """What every process calls the channel: a digest of tensors and layouts."""
-    tensors = [[source.key, source.shape, source.dtype.name] for source, _ in pairs]
-    tables = [json_tables([pair[side].sharding for pair in pairs]) for side in (0, 1)]
-    text = json.dumps([tensors, tables, float(timeout)])
-    return f"cm.jax.reshard/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def _check(sources: Sequence[Leaf], targets: Sequence[Leaf]) -> None:
-    """Refuse on every process what one of them could not do."""
-    from .jax import check_holdable
-
-    for leaf in (*sources, *targets):
-        if not is_named_sharding(leaf.named):
-            raise LayoutError(
-                f"The layout {leaf.sharding!r} of {leaf.label} is not a NamedSharding. Arrays of JAX lie in one: "
-                "NamedSharding(mesh, PartitionSpec(...))."
-            )
-        check_holdable(leaf)
-
-
-def _without_shards(leaf: Leaf) -> Any:
-    """The array of a process that has none of its devices."""
-    make: Any = jax.make_array_from_single_device_arrays
-    try:
-        return make(leaf.shape, leaf.named, [], dtype=leaf.dtype)
-    except TypeError:  # until JAX 0.5 there is no array without shards
-        struct: Any = jax.ShapeDtypeStruct
-        return struct(leaf.shape, leaf.dtype, sharding=leaf.named)
+def _alone() -> str:
+    """The epoch of a process that has nobody to agree with."""
+    return f"alone-{secrets.token_hex(8)}"

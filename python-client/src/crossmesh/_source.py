@@ -9,7 +9,7 @@ import numpy as np
 
 from ._errors import LayoutError
 from ._events import Tile
-from ._jax_seen import is_jax_array
+from ._jax_seen import explicit_transfer, is_jax_array
 from ._sharding import Box
 from ._spec import Leaf
 
@@ -64,16 +64,24 @@ def read_tile(value: Any, leaf: Leaf, tile: Tile) -> np.ndarray[Any, Any]:
     if isinstance(value, Mapping):
         for device in tile.devices:
             if device in value:
-                return np.asarray(value[device])
+                with explicit_transfer():
+                    return np.asarray(value[device])
         raise LayoutError(
             f"{leaf.label}: none of the devices {list(tile.devices)}, which hold the slice {list(tile.box)}, was sent. "
             f"Send a tile for one of them, got {sorted(value)}."
         )
     for shard in value.addressable_shards:
         bounds = tuple(s.indices(n)[:2] for s, n in zip(shard.index, leaf.shape, strict=True))
-        if bounds == tile.box:
-            return np.asarray(shard.data)
+        if all(lo <= first and last <= hi for (lo, hi), (first, last) in zip(bounds, tile.box, strict=True)):
+            with explicit_transfer():
+                data = np.asarray(shard.data)
+            if bounds == tile.box:
+                return data
+            within: np.ndarray[Any, Any] = data[
+                tuple([slice(first - lo, last - lo) for (lo, _), (first, last) in zip(bounds, tile.box, strict=True)])
+            ]
+            return within
     raise LayoutError(
-        f"{leaf.label} was stated in the layout {leaf.sharding} and came in {value.sharding}, none of whose shards is "
+        f"{leaf.label} was stated in the layout {leaf.sharding} and came in {value.sharding}, none of whose shards has "
         f"the slice {list(tile.box)}. Put it into the stated sharding first: jax.device_put(x, sharding)."
     )

@@ -40,6 +40,33 @@ def flatten(tree: Any) -> tuple[list[str], list[Any], TreeDef]:
     return keys, [leaf for _, leaf in _leaves(node, "", tree)], _OwnTree(node)
 
 
+def flatten_leaves(tree: Any) -> tuple[list[Any], TreeDef]:
+    """Leaves and structure of a tree of JAX, which has a hash unless its metadata has none."""
+    jax = jax_if_imported()
+    assert jax is not None
+    leaves, treedef = jax.tree_util.tree_flatten(tree, is_leaf=is_leaf)
+    return leaves, _JaxTree(jax, treedef)
+
+
+def structure(tree: Any) -> str:
+    """The containers of a tree of JAX and the key paths of its leaves, in words that are equal in all processes."""
+    jax = jax_if_imported()
+    assert jax is not None
+    keys, _, _ = flatten(tree)
+    words: list[str] = []
+
+    def walk(treedef: Any) -> None:
+        node = treedef.node_data()
+        words.append("leaf" if node is None else f"{node[0].__module__}.{node[0].__qualname__}")
+        children = treedef.children()
+        words.append(str(len(children)))
+        for child in children:
+            walk(child)
+
+    walk(jax.tree_util.tree_structure(tree, is_leaf=is_leaf))
+    return "\n".join([*words, *keys])
+
+
 def broadcast_prefix(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], bool], what: str = "layout") -> list[Any]:
     """The leaves of a prefix tree, each repeated for every leaf of the tree that it stands over.
 
@@ -66,14 +93,36 @@ def broadcast_prefix(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], boo
 
 
 def is_leaf(value: Any) -> bool:
-    """Whether a value stands for a tensor, even if it is a container by its type."""
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    """Whether a value stands for a tensor.
+
+    A container with `.shape` and `.dtype` of its own is taken apart if JAX takes it apart into tensors, as it does
+    with modules' boxed parameters, named and quantised arrays. It is a leaf if it only describes one.
+    """
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return False
+    jax = jax_if_imported()
+    if jax is None or isinstance(value, jax.Array):
+        return True
+    parts = jax.tree_util.tree_leaves(value, is_leaf=lambda part: part is not value)
+    return (len(parts) == 1 and parts[0] is value) or not any(map(_holds_tensor, parts))
+
+
+def _holds_tensor(part: Any) -> bool:
+    jax = jax_if_imported()
+    assert jax is not None
+    return any(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in jax.tree_util.tree_leaves(part))
 
 
 class _JaxTree:
     def __init__(self, jax: Any, treedef: Any) -> None:
         self._jax = jax
         self._treedef = treedef
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _JaxTree) and bool(self._treedef == other._treedef)
+
+    def __hash__(self) -> int:
+        return hash(self._treedef)
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         return self._jax.tree_util.tree_unflatten(self._treedef, leaves)

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._jax_arrays import assemble
 from .._mesh import Mesh
 from .._sender import AT_ONCE_BYTES_MAX
 from .._sharding import Sharding
-from ..jax import assemble
 from .graph import Pipeline
 from .layouts import jax_mesh, param_layouts, partition, value_layouts
 from .shapes import abstract, axis_names, on_mesh, path_text
