@@ -146,6 +146,7 @@ def abuses(*names):
             it.done = it.waiting
             it.held = it.done.result(20)
             it.check(it.held)
+            it.sent.result(20)
             it.waiting = it.rx.recv()
             said, seconds = in_child(lambda name=name: (REFUSED | ALLOWED)[name](it))
             print(f"{name}: {said} ({seconds:.1f} s)", flush=True)

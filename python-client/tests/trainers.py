@@ -74,6 +74,36 @@ def hold(name):
     sys.stdin.read()
 
 
+def forks(name):
+    """As `hold`, with a forked child and a program that live until they are killed; says their process ids."""
+    import numpy as np
+
+    import crossmesh as cm
+
+    agent = cm.connect()
+    tx = agent.sender(name, cm.TensorSpec((4,), "float32"), cm.Sharding(cm.Mesh((1,), hosts=[agent.name]), "R"))
+    tx.send(np.arange(4, dtype=np.float32)).result(30)
+    child = os.fork()
+    if child == 0:
+        time.sleep(300)
+        os._exit(0)
+    program = subprocess.Popen(["sleep", "300"], close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    say(child, program.pid)
+    sys.stdin.read()
+
+
+def steps(name):
+    """Receives steps of float32[4] and says the first value of each, until the channel ends."""
+    import crossmesh as cm
+
+    with cm.connect(timeout=30) as agent:
+        layout = cm.Sharding(cm.Mesh((1,), hosts=[agent.name]), "R")
+        rx = agent.receiver(name, cm.TensorSpec((4,), "float32"), layout)
+        say("open")
+        while True:
+            say(int(rx.recv().result(60)[0][0]))
+
+
 def half(name, first):
     """One of two processes of a host: holds devices first and first + 1 of four, sends rows of float32[4, 2]."""
     import numpy as np

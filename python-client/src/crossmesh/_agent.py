@@ -300,9 +300,8 @@ def connect(
 def gateway_of(info: dict[str, Any], why_gone: Any = None) -> Gateway:
     """The Py4J door that a private info file tells of."""
     door, label = info["gateway"], f"Agent {info['name']!r}"
-    if why_gone is None:
-        return Gateway(door["port"], door["token"], label)
-    return Gateway(door["port"], door["token"], label, why_gone)
+    named = {} if why_gone is None else {"why_gone": why_gone}
+    return Gateway(door["port"], door["token"], label, trainers=door["trainers"], **named)
 
 
 def local_agent(info: dict[str, Any], gateway: Gateway, on_close: Any = None) -> Agent:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -18,6 +19,10 @@ from ._errors import AgentUnavailable
 
 generation = 0
 """How many forks lie between this process and the one that imported this module."""
+
+
+making = threading.RLock()
+"""Held while a file descriptor is made that a child must not keep, until it is told of: no fork comes between."""
 
 
 class Forking(Protocol):
@@ -79,7 +84,8 @@ def cut_off(file: int) -> None:
 
 
 def _after_fork() -> None:
-    global generation
+    global generation, making
+    making = threading.RLock()
     generation += 1
     for forking in list(_watched):
         forking.forked()
@@ -88,4 +94,12 @@ def _after_fork() -> None:
         hook()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _before_fork() -> None:
+    making.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    making.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

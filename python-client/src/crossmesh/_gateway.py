@@ -13,8 +13,10 @@ from typing import Any
 from . import _fork, _ring
 from ._errors import AgentUnavailable, AuthError, error_of
 from ._events import Delivered, Event, Received, Sent, read_event
+from ._lifeline import Lifeline
 
 CALL_SECONDS_MAX = 120.0
+LIFELINE_SECONDS_MAX = 30.0
 
 
 @dataclass(slots=True)
@@ -33,16 +35,24 @@ class Gateway:
     - `port`, `token`: from the JVM's private file.
     - `label`: what messages call the JVM.
     - `why_gone`: says how the JVM ended, if we know.
+    - `trainers`: the agent's socket, where this process shows that it lives while it has a session.
     """
 
     def __init__(
-        self, port: int, token: str, label: str, why_gone: Callable[[], str] = lambda: ". Start it again."
+        self,
+        port: int,
+        token: str,
+        label: str,
+        why_gone: Callable[[], str] = lambda: ". Start it again.",
+        trainers: str | None = None,
     ) -> None:
         from ._py4j import OnceGateway
 
         self._origin = _fork.Origin()
         self._label = label
         self._why_gone = why_gone
+        self._trainers = trainers
+        self._lifelines: dict[int, Lifeline] = {}
         self._gateway = OnceGateway(port, token, CALL_SECONDS_MAX)
         self._methods: dict[str, Any] = {}
         self._rings: dict[int, _Hot] = {}
@@ -141,7 +151,12 @@ class Gateway:
 
     def open_session(self, pid: int, label: str) -> int:
         """See `Control`."""
-        number = int(self._call("openSession", pid, label)["session"])
+        self._origin.check()
+        if self._trainers is None:
+            raise AgentUnavailable(f"{self._label} only plans; transfers need an agent: start one.")
+        lifeline = Lifeline(self._trainers, self._label, LIFELINE_SECONDS_MAX)
+        number = int(self._call("openSession", pid, label, lifeline.key)["session"])
+        self._lifelines[number] = lifeline
         paths = None
         with contextlib.suppress(AgentUnavailable):  # an agent without transport has no rings
             paths = self._call("openRing", number)
@@ -187,7 +202,12 @@ class Gateway:
     def close_session(self, session: int) -> None:
         """See `Control`."""
         self._rings.pop(session, None)
-        self._call("closeSession", session)
+        try:
+            self._call("closeSession", session)
+        finally:
+            lifeline = self._lifelines.pop(session, None)
+            if lifeline is not None:
+                lifeline.close()
 
     def has_ring(self, session: int) -> bool:
         """See `Control`."""

@@ -29,7 +29,7 @@ record AgentInfo(
   /** The version of the info file and of {@code hello}. */
   static final int VERSION = 1;
 
-  record Gateway(int port, Token token) {}
+  record Gateway(int port, Token token, Optional<Path> trainers) {}
 
   record Flight(String host, int port, boolean tls, Token token) {}
 
@@ -72,8 +72,13 @@ record AgentInfo(
   ObjectNode withSecrets() {
     ObjectNode json = publicly();
     json.put("pid", ProcessHandle.current().pid());
-    json.putObject("gateway").put("port", gateway.port()).put("token", gateway.token().reveal());
-    flight.ifPresent(door -> json.withObjectProperty("flight").put("token", door.token().reveal()));
+    ObjectNode door =
+        json.putObject("gateway")
+            .put("port", gateway.port())
+            .put("token", gateway.token().reveal());
+    gateway.trainers().ifPresent(path -> door.put("trainers", path.toString()));
+    flight.ifPresent(
+        there -> json.withObjectProperty("flight").put("token", there.token().reveal()));
     return json;
   }
 

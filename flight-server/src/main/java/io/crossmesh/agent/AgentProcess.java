@@ -11,6 +11,7 @@ import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.gateway.AgentSide;
 import io.crossmesh.gateway.ChannelOpener;
 import io.crossmesh.gateway.GatewayDoor;
+import io.crossmesh.gateway.Lifelines;
 import io.crossmesh.gateway.PlannerGateway;
 import io.crossmesh.json.Json;
 import io.crossmesh.memory.Arena;
@@ -127,10 +128,14 @@ final class AgentProcess implements AutoCloseable {
                 channels::open));
     // A transport at the door says goodbye while that is still open.
     engine.bulk().ifPresent(atTheDoor -> parts.push(engine));
+    Lifelines lifelines = parts.push(Lifelines.open(directory.path()));
     PlannerGateway entryPoint =
         parts.push(
             PlannerGateway.of(
-                info::publicly, new Side(engine, metrics, channels, watch), directory.path()));
+                info::publicly,
+                new Side(engine, metrics, channels, watch),
+                directory.path(),
+                lifelines));
     Token gatewayToken = Token.generate();
     GatewayDoor gateway = parts.push(GatewayDoor.open(entryPoint, gatewayToken.reveal()));
     OptionalInt metricsPort = metricsDoor(config, metrics, engine, parts);
@@ -140,16 +145,17 @@ final class AgentProcess implements AutoCloseable {
         new AgentInfo(
             config.name(),
             epoch,
-            new AgentInfo.Gateway(gateway.port(), gatewayToken),
+            new AgentInfo.Gateway(gateway.port(), gatewayToken, Optional.of(lifelines.path())),
             Optional.of(
                 new AgentInfo.Flight(
                     reachable(config), flight.port(), security.encrypted(), config.token())),
             Optional.of(new AgentInfo.SharedMemory(arena.file(), arena.budget())),
             metricsPort,
             engine.transport());
+    // Clients that were told by hello where the file is find it there.
+    parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
     info.set(agent);
     watch.start();
-    parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
     Thread.ofPlatform().name("metrics-start").daemon(true).start(metrics::prepare);
   }
 

@@ -32,7 +32,7 @@ final class PlannerProcess implements AutoCloseable {
         new AgentInfo(
             "planner",
             epoch,
-            new AgentInfo.Gateway(door.port(), token),
+            new AgentInfo.Gateway(door.port(), token, Optional.empty()),
             Optional.empty(),
             Optional.empty(),
             OptionalInt.empty(),

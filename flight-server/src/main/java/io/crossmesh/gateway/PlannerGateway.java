@@ -36,12 +36,16 @@ public final class PlannerGateway implements AutoCloseable {
   private final PlanCache cache = new PlanCache();
   private final Optional<Sessions> sessions;
 
-  private PlannerGateway(Supplier<ObjectNode> identity, Optional<AgentSide> agent, Path directory) {
+  private PlannerGateway(
+      Supplier<ObjectNode> identity,
+      Optional<AgentSide> agent,
+      Path directory,
+      Optional<Lifelines> lifelines) {
     this.identity = identity;
     this.agent = agent;
     this.directory = directory;
     plans = new PlanRegistry(new PlanTables(directory));
-    this.sessions = agent.map(side -> new Sessions(side, plans));
+    this.sessions = agent.flatMap(side -> lifelines.map(lives -> new Sessions(side, plans, lives)));
   }
 
   /**
@@ -50,16 +54,18 @@ public final class PlannerGateway implements AutoCloseable {
    * @param directory of this process's user alone, for what is too long for an answer
    */
   public static PlannerGateway planningOnly(Supplier<ObjectNode> identity, Path directory) {
-    return new PlannerGateway(identity, Optional.empty(), directory);
+    return new PlannerGateway(identity, Optional.empty(), directory, Optional.empty());
   }
 
   /**
    * The gateway of an agent.
    *
    * @param directory of this process's user alone, for what is too long for an answer
+   * @param lifelines where the processes of its sessions show that they live
    */
-  public static PlannerGateway of(Supplier<ObjectNode> identity, AgentSide agent, Path directory) {
-    return new PlannerGateway(identity, Optional.of(agent), directory);
+  public static PlannerGateway of(
+      Supplier<ObjectNode> identity, AgentSide agent, Path directory, Lifelines lifelines) {
+    return new PlannerGateway(identity, Optional.of(agent), directory, Optional.of(lifelines));
   }
 
   /** Who this is and where its doors are, without secrets. */
@@ -174,9 +180,9 @@ public final class PlannerGateway implements AutoCloseable {
     return Envelope.of(() -> agentSide().join(JsonValue.parse(peersJson, "peers")));
   }
 
-  /** Begins a session that ends with the process. */
-  public String openSession(long pid, String label) {
-    return Envelope.of(() -> Json.object().put("session", sessions().open(pid, label)));
+  /** Begins a session that ends with the process, which has said the key on its lifeline. */
+  public String openSession(long pid, String label, String key) {
+    return Envelope.of(() -> Json.object().put("session", sessions().open(pid, label, key)));
   }
 
   /**

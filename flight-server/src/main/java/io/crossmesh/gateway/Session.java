@@ -40,6 +40,7 @@ final class Session implements ClientRing.Handler {
   private final Map<Long, SessionChannel> channels = new HashMap<>();
   private final List<Long> planIds = new ArrayList<>();
   private long lastChannel;
+  private Lifelines.@Nullable Lifeline lifeline;
   private volatile @Nullable ClientRing ring;
   private volatile boolean closed;
 
@@ -49,6 +50,21 @@ final class Session implements ClientRing.Handler {
     this.label = label;
     this.engine = engine;
     this.plans = plans;
+  }
+
+  long id() {
+    return id;
+  }
+
+  /** The process's connection, which ends with the session. */
+  void endWith(Lifelines.Lifeline held) {
+    synchronized (this) {
+      if (!closed) {
+        lifeline = held;
+        return;
+      }
+    }
+    held.close();
   }
 
   /** Who this is, in the words of messages and of the arena's accounts. */
@@ -159,16 +175,21 @@ final class Session implements ClientRing.Handler {
   void close(String reason) {
     List<SessionChannel> left;
     List<Long> held;
+    Lifelines.Lifeline process;
     synchronized (this) {
       if (closed) {
         return;
       }
       closed = true;
+      process = lifeline;
       left = List.copyOf(channels.values());
       channels.clear();
     }
     synchronized (planIds) {
       held = List.copyOf(planIds);
+    }
+    if (process != null) {
+      process.close();
     }
     held.forEach(plans::release);
     events.close();

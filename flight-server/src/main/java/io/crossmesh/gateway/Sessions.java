@@ -19,45 +19,42 @@ final class Sessions implements AutoCloseable {
 
   private final AgentSide agent;
   private final PlanRegistry plans;
+  private final Lifelines lifelines;
   private final Map<Long, Session> sessions = new HashMap<>();
   private long last;
   private boolean closed;
 
-  Sessions(AgentSide agent, PlanRegistry plans) {
+  Sessions(AgentSide agent, PlanRegistry plans, Lifelines lifelines) {
     this.agent = agent;
     this.plans = plans;
+    this.lifelines = lifelines;
   }
 
-  long open(long pid, String label) {
+  /**
+   * Opens a session that ends with the process.
+   *
+   * @param pid of the process as it knows itself, for messages
+   * @param key of the process's connection to the {@link Lifelines}
+   */
+  long open(long pid, String label, String key) {
     if (label.length() > LABEL_CHARACTERS_MAX) {
       throw Json.bad("the session's label is too long");
     }
-    ProcessHandle process =
-        ProcessHandle.of(pid)
-            .orElseThrow(
-                () ->
-                    new CrossmeshException(
-                        Code.AGENT_UNAVAILABLE,
-                        "the agent sees no process %d on its host; connect by Flight from other hosts and containers."
-                            .formatted(pid)));
-    long id = add(pid, label);
-    // A process cannot watch itself, and need not.
-    if (pid != ProcessHandle.current().pid()) {
-      endWith(process, id, label);
+    Session session = add(pid, label);
+    long id = session.id();
+    try {
+      session.endWith(
+          lifelines.take(
+              key,
+              () ->
+                  end(
+                      id,
+                      "process %d (%s) ended without closing its channels".formatted(pid, label))));
+    } catch (CrossmeshException e) {
+      end(id, "the process is not connected");
+      throw e;
     }
     return id;
-  }
-
-  private void endWith(ProcessHandle process, long id, String label) {
-    var _ =
-        process
-            .onExit()
-            .thenRun(
-                () ->
-                    end(
-                        id,
-                        "process %d (%s) ended without closing its channels"
-                            .formatted(process.pid(), label)));
   }
 
   Session get(long id) {
@@ -129,7 +126,7 @@ final class Sessions implements AutoCloseable {
     open.forEach(session -> session.close("the agent ends"));
   }
 
-  private long add(long pid, String label) {
+  private Session add(long pid, String label) {
     synchronized (sessions) {
       if (closed) {
         throw new CrossmeshException(Code.AGENT_UNAVAILABLE, "the agent ends; start it again.");
@@ -140,8 +137,9 @@ final class Sessions implements AutoCloseable {
             "the agent serves %d sessions already; close some.".formatted(SESSIONS_MAX));
       }
       long id = ++last;
-      sessions.put(id, new Session(id, pid, label, agent.channels(), plans));
-      return id;
+      Session session = new Session(id, pid, label, agent.channels(), plans);
+      sessions.put(id, session);
+      return session;
     }
   }
 

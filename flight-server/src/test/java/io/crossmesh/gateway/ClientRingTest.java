@@ -37,17 +37,20 @@ final class ClientRingTest {
   private final List<Mailbox> mailboxes = new ArrayList<>();
   private final Arena memory = Arena.ofShared();
   private Doorbell bell;
+  private Lifelines lifelines;
   private PlannerGateway gateway;
 
   @BeforeEach
   void open() throws IOException {
     bell = Doorbell.create(directory.resolve("bell"));
-    gateway = PlannerGateway.of(Json::object, new Agent(), directory);
+    lifelines = Lifelines.open(directory);
+    gateway = PlannerGateway.of(Json::object, new Agent(), directory, lifelines);
   }
 
   @AfterEach
   void close() {
     gateway.close();
+    lifelines.close();
     drain();
     bell.close();
     memory.close();
@@ -211,7 +214,9 @@ final class ClientRingTest {
 
     Client() throws IOException {
       session =
-          ok(gateway.openSession(ProcessHandle.current().pid(), "test")).path("session").asLong();
+          ok(gateway.openSession(42, "test", Lived.at(lifelines.path()).key()))
+              .path("session")
+              .asLong();
       JsonNode paths = ok(gateway.openRing(session));
       channel =
           ok(gateway.openChannel(session, PlannerGatewayTest.CHANNEL)).path("channel").asLong();

@@ -18,8 +18,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -43,11 +46,26 @@ class PlannerGatewayTest {
        "devices":[0,1],"depth":4,"timeout":2.5,"strategy":null,"order":"size","topology":null}
       """;
 
+  @TempDir Path directory;
   private final FakeEngine engine = new FakeEngine();
-  private final PlannerGateway gateway =
-      PlannerGateway.of(() -> Json.object().put("name", "a"), new FakeAgent(engine), Path.of(""));
+  private Lifelines lifelines;
+  private PlannerGateway gateway;
   private final PlannerGateway planner =
       PlannerGateway.planningOnly(() -> Json.object().put("name", "planner"), Path.of(""));
+
+  @BeforeEach
+  void open() {
+    lifelines = Lifelines.open(directory);
+    gateway =
+        PlannerGateway.of(
+            () -> Json.object().put("name", "a"), new FakeAgent(engine), directory, lifelines);
+  }
+
+  @AfterEach
+  void close() {
+    gateway.close();
+    lifelines.close();
+  }
 
   @Test
   void aPlanIsKeptUntilItIsReleased() throws IOException {
@@ -88,7 +106,7 @@ class PlannerGatewayTest {
 
   @Test
   void aPlannerRefusesWhatNeedsAnAgent() throws IOException {
-    assertThat(error(planner.openSession(ProcessHandle.current().pid(), "x")))
+    assertThat(error(planner.openSession(ProcessHandle.current().pid(), "x", "00")))
         .isEqualTo("AgentUnavailable");
     assertThat(error(planner.join("[]"))).isEqualTo("AgentUnavailable");
     assertThat(error(planner.status())).isEqualTo("AgentUnavailable");
@@ -107,7 +125,7 @@ class PlannerGatewayTest {
     assertThat(request.timeoutNanos()).isEqualTo(TimeUnit.MILLISECONDS.toNanos(2500));
     assertThat(request.strategy()).isEmpty();
     assertThat(request.order()).isPresent();
-    assertThat(request.owner()).contains("process " + ProcessHandle.current().pid());
+    assertThat(request.owner()).contains("process 42");
   }
 
   @ParameterizedTest
@@ -188,24 +206,29 @@ class PlannerGatewayTest {
 
   @Test
   void aProcessThatEndsTakesItsSessionWithIt() throws Exception {
-    Process process = new ProcessBuilder("cat").start();
-    long session = ok(gateway.openSession(process.pid(), "cat")).path("session").longValue();
-    ok(gateway.openChannel(session, CHANNEL));
-    process.getOutputStream().close();
-    process.waitFor();
-    assertThat(engine.gone.get(30, TimeUnit.SECONDS)).contains("process " + process.pid());
-    assertThat(error(gateway.nextEvents(session, 0))).isEqualTo("TransferCancelled");
+    try (Lived process = Lived.at(lifelines.path())) {
+      long session = session(process);
+      ok(gateway.openChannel(session, CHANNEL));
+      process.end();
+      assertThat(engine.gone.get(30, TimeUnit.SECONDS))
+          .contains("process 42")
+          .contains("ended without closing");
+      assertThat(error(gateway.nextEvents(session, 0))).isEqualTo("TransferCancelled");
+    }
   }
 
   @Test
-  void aSessionOfNoProcessIsRefused() throws IOException {
-    assertThat(error(gateway.openSession(Integer.MAX_VALUE, "x"))).isEqualTo("AgentUnavailable");
+  void aSessionOfAProcessThatDoesNotShowThatItLivesIsRefused() throws IOException {
+    assertThat(error(gateway.openSession(42, "x", "00"))).isEqualTo("AgentUnavailable");
+    assertThat(ok(gateway.status()).path("sessions")).isEmpty();
   }
 
   private long session() throws IOException {
-    return ok(gateway.openSession(ProcessHandle.current().pid(), "test"))
-        .path("session")
-        .longValue();
+    return session(Lived.at(lifelines.path()));
+  }
+
+  private long session(Lived process) throws IOException {
+    return ok(gateway.openSession(42, "test", process.key())).path("session").longValue();
   }
 
   private static long planOf(PlannerGateway planner) throws IOException {
