@@ -54,6 +54,27 @@ def test_the_page_keeps_to_its_width(width):
     assert max(map(len, tree_plan().explain(width=width).splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40])
+def test_names_and_strategies_stay_in_one_piece(width):
+    src = cm.Sharding(cm.Mesh((4, 2), ("fsdp", "tp"), hosts=["trainer-0", "trainer-1"]), ("fsdp", "tp"))
+    dst = cm.Sharding(cm.Mesh((1, 4), ("fsdp", "tp"), hosts=["engine-0"]), (None, "tp"))
+    names = [f"model.layers.{n}.self_attn.{p}_proj.kernel" for n in range(3) for p in "qkvo"]
+    tree = {name: cm.TensorSpec((64, 64), "bfloat16") for name in [*names, "model." + "deep." * 40 + "w"]}
+    plan = cm.plan(tree, src=src, dst=dst, deadline=1.0)
+    page = plan.explain(width=width)
+    assert max(map(len, page.splitlines())) <= width
+    shown = page[page.index("Strategy") : page.index("Hosts (")]
+    for name in names:
+        assert f"['{name}']" in shown or width <= len(name) + 4
+    for strategy in ("send_recv", "local_all_gather", "global_all_gather", "broadcast", "split_broadcast"):
+        assert strategy in shown
+        assert strategy in page[page.index("Beside it") :]
+    for host in ("trainer-0", "trainer-1", "engine-0"):
+        assert host in page[page.index("Hosts (") :]
+    assert re.search(r"\['model\.de.*\.\.\..*deep\.w'\]", shown) or width == 200 or width <= 60
+    assert not [line for line in page.splitlines() if 0 < len(line) < 5 and not line.startswith("auto")]
+
+
 def test_shared_limits_and_tensors_have_their_tables():
     page = tree_plan(count=20).explain()
     assert "Shared limits (1)" in page

@@ -54,3 +54,4 @@ def test_readme_runs_in_an_empty_environment_without_java(wheel: Path, tmp_path:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "lower bound" in run.stdout
+    assert "Every device has its tile, bit for bit." in run.stdout

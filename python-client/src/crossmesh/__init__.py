@@ -4,6 +4,7 @@
 `connect` talks to the agent of this host and opens the two ends of a channel. JAX and the JVM start on first use.
 """
 
+import logging as _logging
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from . import pipeline as pipeline
 
 __version__ = "0.1.0"
+
+# Silent unless the program sets logging up: what it hears is starts, ends, and losses.
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())
 
 __all__ = [
     "Agent",

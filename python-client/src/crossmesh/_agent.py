@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import weakref
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from ._tls import AUTHORITY, Tls, open_door
 from ._topology import Topology
 
 PROTOCOL = 1
+_log = logging.getLogger(__name__)
+
 TIMEOUT_SECONDS = 60.0
 
 _End = TypeVar("_End", bound=ChannelEnd)
@@ -294,6 +297,7 @@ def connect(
     gateway = gateway_of(info)
     agent = local_agent(info, gateway, on_close=gateway.close)
     agent_host_known(agent.name)
+    _log.info("connected to the agent of host %r at %s", agent.name, where)
     return agent
 
 

@@ -7,13 +7,22 @@ the first transfer, `plan` or `wait_open`. Nothing here moves a byte between hos
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
-from ._errors import CrossmeshError, StepMismatch, TransferCancelled
+from ._errors import (
+    AgentUnavailable,
+    CrossmeshError,
+    PeerLost,
+    StepMismatch,
+    TransferCancelled,
+    TransferCorrupted,
+    TransferTimeout,
+)
 from ._events import Delivered, Opened, Received, Sent, StepFailed
 from ._plan import Plan, plan_held
 from ._session import Session
@@ -21,7 +30,13 @@ from ._spec import Leaf
 from ._transfer import Transfer
 from ._tree import TreeDef
 
+_log = logging.getLogger(__name__)
+
 CLOSE_SECONDS_EXTRA = 10.0
+
+
+_LOSSES = (PeerLost, AgentUnavailable, TransferTimeout, TransferCorrupted)
+"""How a channel ends that nobody ended."""
 
 
 class ChannelEnd:
@@ -56,6 +71,7 @@ class ChannelEnd:
         self._settled = threading.Event()  # open, failed or closed
         self._over = threading.Event()
         self._channel = -1
+        _log.debug("%s of channel %r opens on %r", type(self).__name__, name, session.host)
         session.open(request, self)
 
     @property
@@ -176,6 +192,7 @@ class ChannelEnd:
         with self._lock:
             self._opened = event
         self._settled.set()
+        _log.info("%s of channel %r is open on %r", type(self).__name__, self.name, self.agent_name)
 
     def on_sent(self, event: Sent) -> None:
         """See `Listener`."""
@@ -196,6 +213,7 @@ class ChannelEnd:
     def on_failed(self, error: CrossmeshError) -> None:
         """See `Listener`."""
         with self._lock:
+            first = self._error is None
             if self._error is None:
                 self._error = error
             waiting = list(self._transfers.values())
@@ -205,6 +223,9 @@ class ChannelEnd:
         for transfer in waiting:
             transfer._fail(error)
         self._session.forget(self._channel)
+        if first:
+            level = logging.WARNING if isinstance(error, _LOSSES) and not self._closing else logging.INFO
+            _log.log(level, "%s of channel %r is over: %s", type(self).__name__, self.name, error)
 
     def on_closed(self) -> None:
         """See `Listener`."""

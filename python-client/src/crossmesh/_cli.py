@@ -149,7 +149,9 @@ def show(page: RenderableType) -> None:
     if console.is_terminal:
         console.print(page)
     else:
-        print(_explain.text(page, int(os.environ.get("COLUMNS", _explain.WIDTH))), end="")  # noqa: T201
+        asked = os.environ.get("COLUMNS", "")
+        width = int(asked) if asked.isdecimal() and int(asked) > 0 else _explain.WIDTH
+        print(_explain.text(page, width), end="")  # noqa: T201
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

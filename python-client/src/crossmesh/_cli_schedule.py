@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console, Group
-from rich.table import Table
 
 from ._errors import ScheduleError
 from ._schedule import SCHEDULES, Schedule
 from ._schedule import schedule as make
 from ._schedule_text import amount, duration, report, time, warmups
+from ._sheet import Sheet
 from ._simulation import Simulation, simulate
 
 MINUS = "-"
@@ -154,25 +153,18 @@ def _row(
     return _Row(label, made[0], overlapped, blocking)
 
 
-def _table(sizes: dict[str, Any], rows: list[_Row], bound: _Row) -> Table:
-    table = Table(
-        title=f"{sizes['stages']} stages, {sizes['microbatches']} micro-batches: one step",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
+def _table(sizes: dict[str, Any], rows: list[_Row], bound: _Row) -> Sheet:
+    table = Sheet(
+        f"{sizes['stages']} stages, {sizes['microbatches']} micro-batches: one step",
+        *("@schedule", ">blocking", ">overlap", ">bound", ">bubble", ">exposed", ">peak", ">warm-up"),
     )
-    table.add_column("schedule", no_wrap=True)
-    for column in ("blocking", "overlap", "bound", "bubble", "exposed", "peak", "warm-up"):
-        table.add_column(column, justify="right", no_wrap=True)
     least = None if bound.overlapped is None else bound.overlapped.makespan
     for row in [*rows, bound]:
-        if row is bound:
-            table.add_section()
         if row.overlapped is None or row.blocking is None or row.schedule is None:
-            table.add_row(row.name, *[MINUS] * 7)
+            table.add(row.name, *[MINUS] * 7)
             continue
         total = row.overlapped.makespan * row.schedule.stages
-        table.add_row(
+        table.add(
             row.name,
             MINUS if row is bound else time(row.blocking.makespan),
             time(row.overlapped.makespan),

@@ -10,10 +10,10 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from ._sheet import Sheet
 
 ROWS = 16
 WIDTH = 100
@@ -74,30 +74,10 @@ def _why_bound(bound: Report) -> str:
             return "No byte crosses a NIC."
 
 
-def _table(title: str, *columns: str, total: int | None = None, shown: int = 0, rest: str = "") -> Table:
-    """A table whose columns are right-aligned where the name begins with `>`."""
-    table = Table(
-        title=title,
-        title_style="bold",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-        min_width=len(title),
-        caption=f"... and {total - shown:,} more{rest}" if total is not None and total > shown else None,
-        caption_justify="left",
-    )
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold")
-    return table
-
-
-def _cut(report: Report, part: str, title: str, *columns: str, rest: str = "") -> tuple[Table, list[Report]]:
+def _cut(report: Report, part: str, title: str, *columns: str, rest: str = "") -> tuple[Sheet, list[Report]]:
     rows = report[part]["rows"]
     total = report[part]["total"]
-    return _table(f"{title} ({total:,})", *columns, total=total, shown=len(rows), rest=rest), rows
+    return Sheet(f"{title} ({total:,})", *columns, more=total - len(rows), what=rest), rows
 
 
 def _named(report: Report) -> bool:
@@ -105,22 +85,23 @@ def _named(report: Report) -> bool:
     return bool(report["tensors"]["total"] > 1 or report["tensors"]["rows"][0]["key"])
 
 
-def _spaced(table: Table) -> Group:
+def _spaced(table: Sheet) -> Group:
     return Group(table, "")
 
 
 def _request(report: Report) -> RenderableType:
     timed = [">arrives", ">deadline"] if any("deadline" in row for row in report["tensors"]["rows"]) else []
-    table, rows = _cut(report, "tensors", "Tensors", "tensor", "shape", "dtype", ">bytes", *timed, "from", "to")
+    first = ["@tensor"] if _named(report) else []
+    table, rows = _cut(report, "tensors", "Tensors", *first, "shape", "dtype", ">bytes", *timed, "from", "to")
     for row in rows:
         shape = "x".join(map(str, row["shape"])) or "scalar"
-        cells: list[str | Text] = [row["key"] or "-", shape, row["dtype"], size(row["bytes"])]
+        cells: list[str | Text] = [*([row["key"] or "-"] if first else []), shape, row["dtype"], size(row["bytes"])]
         if timed:
             due = row.get("deadline")
             late = due is not None and row["arrives"] > due
             cells.append(Text(seconds(row["arrives"]) + (" late" if late else ""), style="red" if late else ""))
             cells.append("-" if due is None else seconds(due))
-        table.add_row(*cells, _layout(row["src"]), _layout(row["dst"]))
+        table.add(*cells, _layout(row["src"]), _layout(row["dst"]))
     return _spaced(table)
 
 
@@ -132,9 +113,9 @@ def _layout(layout: Report) -> str:
 def _strategies(report: Report) -> RenderableType:
     rows = report["tensors"]["rows"]
     names = list(dict.fromkeys(c["strategy"] for row in rows for c in row["candidates"]))
-    table, rows = _cut(report, "tensors", "Strategy: predicted time of each tensor alone", "tensor", "chosen", ">chunk")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    first = ["@tensor"] if _named(report) else []
+    columns = [*first, ">chunk", *(f">{name}" for name in names)]
+    table, rows = _cut(report, "tensors", "Strategy: predicted time of each tensor alone", *columns)
     for row in rows:
         predicted = {c["strategy"]: c for c in row["candidates"]}
         cells = [Text("too many moves", style="dim") for _ in names]
@@ -142,19 +123,21 @@ def _strategies(report: Report) -> RenderableType:
             if name in predicted:
                 looked = predicted[name]["considered"]
                 shown = seconds(predicted[name]["seconds"])
-                style = "green" if name == row["strategy"] else "" if looked else "dim"
-                cells[number] = Text(shown if looked else f"({shown})", style=style)
-        table.add_row(row["key"] or "-", row["strategy"], size(row["chunk_bytes"]), *cells)
-    why = f"{report['strategy']} was asked for."
+                if name == row["strategy"]:
+                    cells[number] = Text(f"*{shown}", style="green")
+                else:
+                    cells[number] = Text(shown if looked else f"({shown})", style="" if looked else "dim")
+        table.add(*([row["key"] or "-"] if first else []), size(row["chunk_bytes"]), *cells)
+    why = f"* was taken: {report['strategy']} was asked for."
     if report["strategy"] == "auto":
-        why = "auto takes the soonest of those it looks at; those in brackets it does not."
+        why = "* was taken: auto takes the soonest of those it looks at; those in brackets it does not."
     return Group(table, Text(why, style="dim"), "")
 
 
 def _hosts(report: Report) -> RenderableType:
     makespan = report["makespan"]
     table, rows = _cut(
-        report, "hosts", "Hosts", "host", "NICs", ">sends", ">busy", ">share", ">receives", ">busy", ">share",
+        report, "hosts", "Hosts", "@host", "NICs", ">sends", ">busy", ">share", ">receives", ">busy", ">share",
         rest=", less busy",
     )  # fmt: skip
     for row in rows:
@@ -163,7 +146,7 @@ def _hosts(report: Report) -> RenderableType:
             busy = count / row["bandwidth"]
             cells += [size(count), seconds(busy), _share(busy, makespan)]
         nics = f"{row['nics']} x " if row["nics"] > 1 else ""
-        table.add_row(row["host"], f"{nics}{speed(row['bandwidth'] / max(row['nics'], 1))}", *cells)
+        table.add(row["host"], f"{nics}{speed(row['bandwidth'] / max(row['nics'], 1))}", *cells)
     return _spaced(table)
 
 
@@ -178,7 +161,7 @@ def _limits(report: Report) -> RenderableType:
         for count in (row["left"], row["entered"]):
             busy = count / row["bandwidth"]
             cells += [size(count), seconds(busy), _share(busy, makespan)]
-        table.add_row(row["hosts"], speed(row["bandwidth"]), *cells)
+        table.add(row["hosts"], speed(row["bandwidth"]), *cells)
     return _spaced(table)
 
 
@@ -187,25 +170,25 @@ def _share(busy: float, makespan: float) -> str:
 
 
 def _tasks(report: Report) -> RenderableType:
-    first = ["tensor"] if _named(report) else []
+    first = ["@tensor"] if _named(report) else []
     table, rows = _cut(report, "tasks", "Unit tasks", *first, "slice", ">bytes", "held by devices", "needed by devices")
     for row in rows:
         held, needed = (
             f"{row[k]} on {row[h]}" for k, h in (("holders", "holder_hosts"), ("receivers", "receiver_hosts"))
         )
-        table.add_row(*([row["tensor"]] if first else []), row["slice"], size(row["bytes"]), held, needed)
+        table.add(*([row["tensor"]] if first else []), row["slice"], size(row["bytes"]), held, needed)
     return _spaced(table)
 
 
 def _moves(report: Report) -> RenderableType:
-    first = ["tensor"] if _named(report) else []
+    first = ["@tensor"] if _named(report) else []
     table, rows = _cut(
         report, "moves", "Moves", *first, "slice", ">bytes", ">chunks", ">from", "route", "to devices", ">start", ">end"
     )
     for row in rows:
         hops = row["hops"] + 1 - len(row["route"])
         route = " > ".join(row["route"]) + (f" and {hops} more" if hops > 0 else "")
-        table.add_row(
+        table.add(
             *([row["tensor"]] if first else []), row["slice"], size(row["bytes"]), str(row["chunks"]),
             str(row["sender"]), route if row["hops"] else f"inside {route}", row["receivers"],
             seconds(row["start"]), seconds(row["end"]),
@@ -223,31 +206,31 @@ def _beside(report: Report, comparison: Report) -> RenderableType:
     return compared(report, comparison)
 
 
-def compared(report: Report, comparison: Report) -> Table:
+def compared(report: Report, comparison: Report) -> Group:
     """Other strategies and orders beside the plan, with what they would take."""
-    table = _table(
+    table = Sheet(
         "Beside it: other strategies and orders",
-        "strategy",
-        "order",
+        "@strategy",
+        "@order",
         ">makespan",
         ">over bound",
         ">over NICs",
         ">moves",
+        grouped=True,
     )
+    notes: list[Text] = []
     best = min((row["makespan"] for row in comparison["rows"] if "makespan" in row), default=0)
-    previous = ""
     for row in comparison["rows"]:
-        shown = "" if row["strategy"] == previous else row["strategy"]
-        previous = row["strategy"]
         if "refused" in row:
-            table.add_row(shown, row["order"], Text(row["refused"], style="dim"))
+            table.add(row["strategy"], row["order"], "-", "-", "-", "-")
+            notes.append(Text(f"{row['strategy']}, {row['order']}: {row['refused']}", style="dim"))
             continue
         ours = (row["strategy"], row["order"]) == (report["strategy"], report["order"])
         name = f"{row['order']} (this plan)" if ours else row["order"]
         style = "bold" if ours else "green" if row["makespan"] <= best * (1 + 1e-9) else ""
         cells = (seconds(row["makespan"]), f"{row['over_bound']:.3f}", size(row["bytes"]), f"{row['moves']:,}")
-        table.add_row(shown, Text(name, style=style), *(Text(cell, style=style) for cell in cells))
-    return table
+        table.add(row["strategy"], Text(name, style=style), *(Text(cell, style=style) for cell in cells))
+    return Group(table, *notes)
 
 
 def notebook(report: Report) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -28,6 +29,8 @@ from ._ucx import find_ucx, ucx_env
 
 START_SECONDS_MAX = 60.0
 END_SECONDS_MAX = 15.0
+_log = logging.getLogger(__name__)
+
 LOG_LINES_QUOTED = 12
 
 JVM_FLAGS = (
@@ -95,6 +98,8 @@ class Jvm:
         except OSError as error:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise AgentUnavailable(f"{label} cannot be started with {java[0]}: {error}.") from None
+        self._begun = time.monotonic()
+        _log.debug("%s starts as process %d with %s", label, self._process.pid, java[0])
         _fork.watch(self)
 
     @property
@@ -119,6 +124,9 @@ class Jvm:
             if time.monotonic() > deadline:
                 raise AgentUnavailable(f"{self.label} was not ready within {timeout:g} s{self.post_mortem()}")
             time.sleep(0.01)
+        else:
+            return self._info
+        _log.info("%s is ready, process %d, after %.2f s", self.label, self.pid, time.monotonic() - self._begun)
         return self._info
 
     def post_mortem(self) -> str:
@@ -154,6 +162,7 @@ class Jvm:
                 self._process.kill()
                 self._process.wait()
             shutil.rmtree(self._directory, ignore_errors=True)
+        _log.debug("%s has ended with %s", self.label, _how(self._process.returncode))
 
     def let_go(self) -> None:
         """Begin the end without waiting for it, so that several JVMs can end together. Not in a forked child."""

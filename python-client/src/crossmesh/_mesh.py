@@ -130,6 +130,16 @@ class Mesh:
     def __hash__(self) -> int:
         return hash((self._shape, self._axis_names, self._devices))
 
+    def __rich__(self) -> Any:
+        from ._grid import mesh_grid
+
+        return mesh_grid(self)
+
+    def _repr_html_(self) -> str:
+        from ._grid import mesh_grid
+
+        return mesh_grid(self).html()
+
     def __repr__(self) -> str:
         names = "" if self._axis_names is None else f", {self._axis_names}"
         if self._devices == _even(self._hosts, self.size):

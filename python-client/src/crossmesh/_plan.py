@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import RenderableType
 
@@ -23,6 +23,9 @@ from ._sharding import Box
 from ._spec import TensorSpec
 from ._timeline import trace_text
 from ._topology import Topology
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 
@@ -224,21 +227,26 @@ class Plan:
         """
         Path(path).write_text(trace_text(self, self._timeline()), encoding="utf-8")
 
-    def plot(self, path: str | Path) -> None:
-        """Draw the predicted timeline: a row for each NIC direction, the bound as a line. Needs matplotlib.
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw the predicted timeline: a row for each NIC direction, the bound as a line. Needs `crossmesh[plot]`.
 
         **Arguments:**
 
-        - `path`: the picture to write; its ending says the format (`.png`, `.svg`, `.pdf`).
+        - `path`: the picture to write; its ending says the format (`.png`, `.svg`, `.pdf`). `None` writes nothing.
 
-        **Raises:** `ImportError` saying what to install.
+        **Returns:** the `matplotlib.figure.Figure`, which a notebook shows.
+
+        **Raises:** `ImportError` saying what to install; `LayoutError` for a format that matplotlib does not write.
         """
         from ._plot import draw
 
-        draw(self, self._timeline(), Path(path))
+        return draw(self, self._timeline(), None if path is None else Path(path))
 
     def _timeline(self) -> dict[str, Any]:
         return self._ask(lambda holder, number: holder.plan_timeline(number))
+
+    def __rich__(self) -> RenderableType:
+        return self._page("cheap")
 
     def _repr_html_(self) -> str:
         return _explain.notebook(self._report())

@@ -10,6 +10,7 @@ import numpy as np
 
 from ._errors import LayoutError
 from ._explain import seconds
+from ._figure import picture, written
 from ._timeline import LIMITS, track
 
 if TYPE_CHECKING:
@@ -30,29 +31,18 @@ LINE = "#222222"
 LABEL = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
 
 
-def draw(plan: Plan, timeline: Mapping[str, Any], path: Path) -> None:
-    """Draw the timeline that the planner told into a file; the file's ending says the format."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('Pictures need matplotlib. Install it with: pip install "crossmesh[plot]"') from None
+def draw(plan: Plan, timeline: Mapping[str, Any], path: Path | None) -> Figure:
+    """Draw the timeline that the planner told, and into a file if there is a path; its ending says the format."""
     kinds = {"resource": int, "move": int, "start": float, "end": float}
     busy: list[Any] = [np.asarray(timeline[name], kind) for name, kind in kinds.items()]
     rows = _rows(timeline["resources"], busy)
-    figure = Figure(figsize=(11, 1.9 + 0.34 * max(len(rows), 3)), layout="constrained")
-    _check_format(figure, path)
+    figure = picture(11, 1.9 + 0.34 * max(len(rows), 3), path, LayoutError)
     axes = figure.add_subplot()
     scale, unit = (1, "s") if plan.makespan >= 1 else (1e3, "ms") if plan.makespan >= 1e-3 else (1e6, "us")
     _bars(axes, plan, timeline["resources"], busy, rows, scale)
     _frame(axes, plan, timeline["resources"], rows, scale, unit)
     _legend(figure, axes, len(rows) < len(set(busy[0].tolist())))
-    figure.savefig(path, dpi=150)
-
-
-def _check_format(figure: Figure, path: Path) -> None:
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in known:
-        raise LayoutError(f"Cannot draw into {path.name!r}: name a file that ends in .png, .svg or .pdf.")
+    return written(figure, path)
 
 
 def _rows(resources: Sequence[Mapping[str, Any]], busy: Sequence[Any]) -> list[int]:

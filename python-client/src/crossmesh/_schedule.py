@@ -8,6 +8,7 @@ import re
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ._errors import AgentUnavailable, ScheduleError
@@ -15,6 +16,9 @@ from ._planner import planner
 from ._run import Numbers, Skips, Transfers, number_or_list, run_document
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
     from ._gateway import Gateway
 
 _T = TypeVar("_T")
@@ -142,6 +146,32 @@ class Schedule:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw the order of the operations, as `Simulation.plot`, where a whole backward takes as long as two forwards.
+
+        **Arguments:**
+
+        - `path`: the file to write; its ending says the format (.png, .svg, .pdf). `None` writes nothing.
+
+        **Returns:** the `matplotlib.figure.Figure`, which a notebook shows.
+
+        **Raises:** `ImportError` without matplotlib; `ScheduleError` for a format that matplotlib does not write.
+        """
+        from ._schedule_plot import draw
+        from ._timeline_text import evenly
+
+        return draw(evenly(self), None if path is None else Path(path), "forwards")
+
+    def __rich__(self) -> RenderableType:
+        from ._timeline_text import schedule_page
+
+        return schedule_page(self)
+
+    def _repr_html_(self) -> str:
+        from ._timeline_text import schedule_html
+
+        return schedule_html(self)
 
     def __repr__(self) -> str:
         parts = f" of {self.virtual} parts" if self.virtual > 1 else ""

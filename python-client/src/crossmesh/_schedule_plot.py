@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._errors import ScheduleError
-from ._schedule_text import time
+from ._figure import picture, written
+from ._schedule_text import amount, time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ._simulation import Simulation
 
@@ -26,41 +28,42 @@ LABELLED_MAX = 700  # operations; more of them leave no room for numbers
 ROW, THIN = 0.56, 0.15
 
 
-def draw(result: Simulation, path: Path) -> None:
-    """Draw a row for each stage with its operations, and under it what the stage sends forward and backward."""
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError:
-        raise ImportError('Pictures need matplotlib. Install it with: pip install "crossmesh[plot]"') from None
+def draw(result: Simulation, path: Path | None, unit: str | None = None) -> Figure:
+    """Draw a row for each stage with its operations, and under it what the stage sends forward and backward.
+
+    **Arguments:**
+
+    - `unit`: what the times of the simulation count, if not seconds.
+    """
     made = result.schedule
     rows = min(made.stages, STAGES_MAX)
-    figure = Figure(figsize=(12, 1.6 + 0.62 * max(rows, 2)), layout="constrained")
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in known:
-        raise ScheduleError(f"Cannot draw into {path.name!r}: name a file that ends in .png, .svg or .pdf.")
+    figure = picture(12, 1.6 + 0.62 * max(rows, 2), path, ScheduleError)
+    from matplotlib.patches import Patch
+
     axes = figure.add_subplot()
     end = result.makespan
-    scale, unit = (1.0, "s") if end >= 1 else (1e3, "ms") if end >= 1e-3 else (1e6, "us")
+    scale, shown = (1.0, "s") if end >= 1 else (1e3, "ms") if end >= 1e-3 else (1e6, "us")
+    scale, shown = (scale, shown) if unit is None else (1.0, unit)
+    step = time(end) if unit is None else f"{amount(end)} {unit}"
     kinds = _operations(axes, result, rows, scale)
     sent = _transfers(axes, result, rows, scale)
     axes.set_yticks([row + ROW / 2 for row in range(rows)], [f"stage {row}" for row in range(rows)])
     axes.set_ylim(rows, -0.08)
     axes.set_xlim(0, 1.002 * end * scale or 1)  # the frame of the last bar too
-    axes.set_xlabel(f"time in {unit}")
+    axes.set_xlabel(f"time in {shown}")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     parts = f", {made.virtual} parts on each" if made.virtual > 1 else ""
     more = f" (first {rows} shown)" if rows < made.stages else ""
     axes.set_title(
-        f"{made.name}: {made.stages} stages{parts}{more}, {made.microbatches} micro-batches, {time(end)} a step, "
+        f"{made.name}: {made.stages} stages{parts}{more}, {made.microbatches} micro-batches, {step} a step, "
         f"{result.bubble_fraction:.0%} bubble",
         loc="left",
     )
     patches = [Patch(facecolor=COLOURS[kind], edgecolor=LINE, label=NAMES[kind]) for kind in COLOURS if kind in kinds]
     patches += [Patch(facecolor=SENT[kind], label=SENT_NAMES[kind]) for kind in SENT if kind in sent]
     figure.legend(handles=patches, loc="outside lower center", ncols=5, frameon=False)
-    figure.savefig(path, dpi=150)
+    return written(figure, path)
 
 
 def _operations(axes: Axes, result: Simulation, rows: int, scale: float) -> set[str]:

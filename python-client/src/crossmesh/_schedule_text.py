@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
-
 from ._errors import ScheduleError
 from ._schedule import Schedule
+from ._sheet import Sheet
 
 if TYPE_CHECKING:
     from ._simulation import Simulation
@@ -50,18 +48,18 @@ def warmups(schedule: Schedule) -> str:
     return f"{first}" if first == last else f"{first}..{last}"
 
 
-def report(result: Simulation) -> Table:
+def report(result: Simulation) -> Sheet:
     """A line for each stage of a simulation."""
     made = result.schedule
     parts = f" x {made.virtual} parts" if made.virtual > 1 else ""
-    table = Table(
-        title=f"{made.name}, {made.stages} stages{parts}, {made.microbatches} micro-batches: {time(result.makespan)}",
-        box=box.SIMPLE_HEAD,
+    table = Sheet(
+        f"{made.name}, {made.stages} stages{parts}, {made.microbatches} micro-batches: {time(result.makespan)}",
+        *(">stage", ">warm-up", ">work", ">bubble", ">exposed", ">micro-batches", ">memory"),
+        more=made.stages - STAGES_SHOWN,
+        what=" stages",
     )
-    for column in ("stage", "warm-up", "work", "bubble", "exposed", "micro-batches", "memory"):
-        table.add_column(column, justify="right")
     for stage in range(min(made.stages, STAGES_SHOWN)):
-        table.add_row(
+        table.add(
             str(stage),
             "" if made.inference else str(made.warmup(stage)),
             time(result.work[stage]),
@@ -70,6 +68,4 @@ def report(result: Simulation) -> Table:
             str(result.peak_activations[stage]),
             amount(result.peak_memory[stage]),
         )
-    if made.stages > STAGES_SHOWN:
-        table.caption = f"and {made.stages - STAGES_SHOWN} stages more"
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import threading
@@ -19,6 +20,8 @@ from ._errors import AgentUnavailable, CrossmeshError
 from ._events import ChannelFailed, Closed, Delivered, Event, Opened, Received, Sent, StepFailed
 from ._reader import WAIT_MILLIS, Reader
 from ._transfer import Transfer
+
+_log = logging.getLogger(__name__)
 
 JOIN_SECONDS_MAX = 5.0
 
@@ -226,6 +229,8 @@ class Session:
         with self._lock:
             self._failure = error
             listeners = list(self._listeners.values())
+        if not self._closing:
+            _log.warning("the agent of host %r is lost: %s", self.host, error)
         for listener in listeners:
             listener.on_failed(error)
 

@@ -212,6 +212,16 @@ class Sharding:
         """The notation of the papers: `"S0 R S1"`."""
         return notation(self._spec)
 
+    def __rich__(self) -> Any:
+        from ._grid import sharding_grid
+
+        return sharding_grid(self)
+
+    def _repr_html_(self) -> str:
+        from ._grid import sharding_grid
+
+        return sharding_grid(self).html()
+
     def __repr__(self) -> str:
         return f"Sharding({self._mesh!r}, {str(self)!r})"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._run import Numbers, Skips, Transfers, run_document
 from ._schedule import Op, Schedule, op_of_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,10 @@ class Simulation:
 
     def explain(self, width: int = 100) -> str:
         """The result as a table, a line for each stage, in at most `width` columns."""
-        from rich.console import Console
-
+        from ._explain import text
         from ._schedule_text import report
 
-        out = io.StringIO()
-        Console(file=out, width=width).print(report(self))
-        return out.getvalue()
+        return text(report(self), width)
 
     def trace(self, path: str | Path) -> None:
         """Write the timeline for Perfetto or chrome://tracing: a track for each stage and for each way over a boundary.
@@ -140,18 +140,30 @@ class Simulation:
             events.append(_event(1, lane, f"{sent.op} sent", sent.start, sent.end, waited))
         Path(path).write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
 
-    def plot(self, path: str | Path) -> None:
+    def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the timeline: a row for each stage, and below it a thin one for what it sends. Needs `crossmesh[plot]`.
 
         **Arguments:**
 
-        - `path`: the file to write; its ending says the format (.png, .svg, .pdf).
+        - `path`: the file to write; its ending says the format (.png, .svg, .pdf). `None` writes nothing.
+
+        **Returns:** the `matplotlib.figure.Figure`, which a notebook shows.
 
         **Raises:** `ImportError` without matplotlib; `ScheduleError` for a format that matplotlib does not write.
         """
         from ._schedule_plot import draw
 
-        draw(self, Path(path))
+        return draw(self, None if path is None else Path(path))
+
+    def __rich__(self) -> RenderableType:
+        from ._timeline_text import simulation_page
+
+        return simulation_page(self)
+
+    def _repr_html_(self) -> str:
+        from ._timeline_text import simulation_html
+
+        return simulation_html(self)
 
     def __repr__(self) -> str:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -29,6 +30,8 @@ from .runner import Record
 from .running import Choosing, Memory, Running, Times, first_schedule, measured
 from .stage import Stage
 from .stats import ProcessTimes, RowLayout, StepStats, stage_stats
+
+_log = logging.getLogger("crossmesh.pipeline")
 
 START_SECONDS = 600.0
 TRANSFER_SECONDS = 300.0
@@ -166,6 +169,7 @@ class Trainer:
             if cause is not error:
                 raise cause from error
             raise
+        _log.info("process %d begins: %r by %s", self.process, pipeline, self._running.schedule.name)
 
     @property
     def schedule(self) -> Schedule:
@@ -362,6 +366,7 @@ class Trainer:
         try:
             core.check_batch(batch, self._microbatches)
         except BatchRefused as error:
+            _log.warning("step %d is dropped: %s", self._step, error)
             return core.blank_batch(self._microbatches), str(error).encode()[:REFUSAL_BYTES_MAX]
         return batch, b""
 
@@ -423,6 +428,7 @@ class Trainer:
         if self._choosing.over:
             self._choosing = None
         self._running = Running.of(self.pipeline, following)
+        _log.info("from step %d on: %r", self._step, following)
         self._compare([self._rows.header(row) for row in self._exchange(gather, None, 0.0, 0.0)])
         self._alive().use_split(split=self._may_cut and following.split)
 
@@ -432,6 +438,7 @@ class Trainer:
             cause = self._fate.cause(error) if self._gather is not None else error
             text = f"{type(cause).__name__}: {cause}"
             self._error = cause if isinstance(cause, CrossmeshError) else CrossmeshError(text)
+            _log.warning("the trainer of process %d is over: %s", self.process, text)
             self._abort(cause)
             return cause
         return error
@@ -446,6 +453,7 @@ class Trainer:
 
 def _tell_refusal(error: CrossmeshError, agent: Agent | None, name: str, pipeline: Pipeline, process: int) -> None:
     """Let the other processes, which would wait for this one, know why it does not begin; as far as they are there."""
+    _log.warning("process %d does not begin, and tells the others: %s", process, error)
     with suppress(CrossmeshError):
         told = connect(timeout=REFUSAL_SECONDS) if agent is None else agent
         try:
