@@ -1,6 +1,8 @@
 # The commands of a newcomer and of CI. Needs a JDK 25, Maven and Python 3.11 or later.
 #   make demo    the paper's cases through real agents, then a two-stage JAX training
 #   make test    Java and Python tests, and the wheel in a fresh virtual environment
+#   make test-debian13  the wheel with Debian 13's Python, Java and UCX and the newest JAX, in a root of its own (needs root)
+#   make test-lowest  the wheel with the oldest packages that it promises to work with; a part of make test
 #   make soak    the simulated transfers of 100,000 seeds; or SEEDS=N, MINUTES=N, FROM=SEED; SEED=N runs one again
 #   make fuzz    damaged inputs for all that reads bytes of strangers; INPUTS=N (1,000,000), SEED=N
 #   make fuzz-guided  the same targets by Jazzer, guided by coverage; GUIDED_RUNS=N for each
@@ -14,7 +16,7 @@
 #   make bench-peers  crossmesh beside mpi4py, Gloo, JAX's transfers, Ray and NIXL, as far as they are there
 #   make bench-e2e  training steps of pipelines over links of several rates, and what the simulator says of them (needs root; an hour)
 #   make wheel   dist/crossmesh-*.whl with the agent's jar inside
-.PHONY: demo test test-java test-python lint format bench bench-costs bench-e2e bench-lab bench-link bench-peers bench-planner bench-small bench-steady bench-tiles fuzz fuzz-guided kills lab load soak soak-transfers wheel venv clean
+.PHONY: demo test test-debian13 test-java test-lowest test-python lint format bench bench-costs bench-e2e bench-lab bench-link bench-peers bench-planner bench-small bench-steady bench-tiles fuzz fuzz-guided kills lab load soak soak-transfers wheel venv clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -37,7 +39,7 @@ demo: venv
 	$(BIN)/crossmesh demo
 	$(BIN)/python examples/two_stage/train.py
 
-test: test-java test-python
+test: test-java test-python test-lowest
 
 # Files of tests that run at a time, each whole in one process: what its tests share is started once.
 TEST_JOBS ?= 2
@@ -47,6 +49,21 @@ test-java: venv
 
 test-python: venv
 	cd python-client && CROSSMESH_WHEEL=$(abspath $(WHEEL)) ../$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+
+# What depends on the packages that lowest.txt holds back: layouts and arrays of JAX, the command line, real agents.
+LOWEST_PIPELINE = jax==0.10.0 jaxlib==0.10.0 optax==0.2.3
+LOWEST = tests/test_sharding.py tests/test_spec.py tests/test_channel.py tests/test_reshard.py tests/test_cli.py tests/test_doctor.py
+
+test-lowest: $(WHEEL)
+	rm -rf .venv-lowest && $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet -c python-client/lowest.txt "$(WHEEL)[jax,plot,ucx]" pytest pytest-timeout pytest-xdist
+	cd python-client && ../.venv-lowest/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile $(LOWEST)
+	.venv-lowest/bin/python -m pip install --quiet "$(WHEEL)[train]" $(LOWEST_PIPELINE)
+	cd python-client && ../.venv-lowest/bin/python -m pytest tests/test_pipeline_graph.py tests/test_backward.py
+
+# What is installed and run there is said in the script.
+test-debian13: $(WHEEL)
+	scripts/debian13 $(WHEEL)
 
 lint: venv
 	JAVA_HOME="$$(scripts/find-jdk)" $(MVN) -q spotless:check
@@ -215,4 +232,4 @@ $(INSTALLED): $(WHEEL)
 
 clean:
 	$(MVN) -q clean
-	rm -rf $(VENV) dist python-client/src/crossmesh/_jars
+	rm -rf $(VENV) .venv-lowest .debian13 dist python-client/src/crossmesh/_jars

@@ -13,6 +13,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from needs import need
+
+need("crossmesh")
+
 import crossmesh as cm
 
 HOSTS: Final = ("a", "b", "c", "d")

@@ -16,6 +16,10 @@ from typing import Final
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from needs import need
+
+need("crossmesh", "jax", "optax", "flax", "matplotlib")
+
 from gpt3.config import SIZES
 from gpt3.data import batches
 from gpt3.layouts import parts, pipeline

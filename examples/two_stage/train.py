@@ -22,6 +22,10 @@ from typing import Final
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from needs import need
+
+need("crossmesh", "jax")
+
 import crossmesh as cm
 import numpy as np
 from rich.console import Console

@@ -16,6 +16,10 @@ from typing import Final
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from needs import need
+
+need("crossmesh", "jax", "optax", "flax", "matplotlib", "sklearn")
+
 from rich.console import Console
 
 from training.job import Trained, main

@@ -6,6 +6,9 @@ from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 import crossmesh as cm
 from crossmesh._foreign import agent_host_known
 
+# Older JAX has no such layouts.
+UNREDUCED = [(PartitionSpec("x", unreduced={"y"}), "unreduced over")] if jax.__version_info__ >= (0, 7) else []
+
 
 @pytest.fixture
 def mesh():
@@ -76,7 +79,7 @@ def test_partition_spec_pads_and_tuples_do_not(mesh):
         ((True,), "a name or a number"),
         (7, "written as a string"),
         (PartitionSpec(PartitionSpec.UNCONSTRAINED, "x"), "UNCONSTRAINED"),
-        (PartitionSpec("x", unreduced={"y"}), "unreduced over"),
+        *UNREDUCED,
     ],
 )
 def test_bad_layouts_are_refused(mesh, spec, message):

@@ -67,7 +67,8 @@ def reshard(
 
     **Returns:**
 
-    `x` with arrays of the shardings in `dst`. On a process without devices of `dst` they have no shards.
+    `x` with arrays of the shardings in `dst`. On a process without devices of `dst` they have no shards; before
+    JAX 0.7.2 there are `ShapeDtypeStruct`s in their place.
 
     **Raises:**
 
@@ -370,7 +371,7 @@ def _without_shards(leaf: Leaf, weak: bool) -> Any:
     make: Any = jax.make_array_from_single_device_arrays
     try:
         made = make(leaf.shape, leaf.named, [], dtype=leaf.dtype)
-    except TypeError:  # until JAX 0.5 there is no array without shards
+    except ValueError:  # before JAX 0.7.2 an array without shards needs a setting that is off by default
         struct: Any = jax.ShapeDtypeStruct
         return struct(leaf.shape, leaf.dtype, sharding=leaf.named)
     return with_weak_type(made) if weak else made

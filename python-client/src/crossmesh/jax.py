@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
+try:
+    import jax
+except ModuleNotFoundError as error:
+    if error.name != "jax":
+        raise
+    raise ImportError('cm.jax needs JAX. Install it with: pip install "crossmesh[jax]"', name="jax") from None
 import numpy as np
 
 from ._errors import LayoutError
