@@ -108,6 +108,11 @@ class Reader:
             with self._changed:
                 self._beside -= 1
 
+    @property
+    def waited_elsewhere(self) -> bool:
+        """Whether a thread other than this one reads while it waits for something."""
+        return self._waiter not in (None, threading.get_ident())
+
     def _take_turn(self, deadline: float | None) -> bool:
         if self._turn.acquire(blocking=False):
             return True

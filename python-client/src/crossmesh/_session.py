@@ -110,6 +110,10 @@ class Session:
         if not self._ring or not self._give_back() or self._closing:
             self._wake()
 
+    def _wake_waiter(self) -> None:
+        if self._reader.waited_elsewhere:
+            self.control.nudge(self.number)
+
     def _wake(self) -> None:
         self._bell.put(None)
         self.control.nudge(self.number)
@@ -172,6 +176,8 @@ class Session:
         self.origin.check()
         if not self._ring or threading.current_thread() is self._pump:
             return contextlib.nullcontext()
+        # What ends elsewhere brings no event: a step that is copied out of the arena, one that cannot be read.
+        transfer._awaited = self._wake_waiter
         self._reader.until(transfer.done, timeout)
         return contextlib.nullcontext() if transfer.done() else self._reader.beside()
 

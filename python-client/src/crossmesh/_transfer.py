@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import FINISHED
 from contextlib import AbstractContextManager
@@ -35,6 +36,7 @@ class Transfer(Future[Any]):
         self._taken = False
         self._settled: threading.Event | None = None  # made by who waits for it, as hardly anybody does
         self._cancelled_here = False
+        self._awaited: Callable[[], None] | None = None  # ends the wait of a thread that reads events meanwhile
 
     @property
     def step(self) -> int:
@@ -145,7 +147,7 @@ class Transfer(Future[Any]):
         except InvalidStateError:
             return  # Cancelled meanwhile: the one who cancelled has been told.
         finally:
-            self._settle()
+            self._over()
 
     def _fail(self, error: CrossmeshError) -> None:
         # Each future raises an exception of its own: tracebacks of several threads must not mix.
@@ -156,4 +158,9 @@ class Transfer(Future[Any]):
         except InvalidStateError:
             return
         finally:
-            self._settle()
+            self._over()
+
+    def _over(self) -> None:
+        self._settle()
+        if self._awaited is not None:
+            self._awaited()

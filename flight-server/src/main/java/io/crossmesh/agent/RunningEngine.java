@@ -24,14 +24,21 @@ import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
-/** An engine over a transport, on its owner thread; large plans are made on another one. */
+/**
+ * An engine over a transport, on its owner thread. What takes long is done by others: one plans, a
+ * few reserve memory, as a small channel should not wait for the pages of a large one.
+ */
 final class RunningEngine implements Engine {
   private static final long STATUS_SECONDS_MAX = 5;
+  private static final int RESERVING_THREADS = 4;
+  private static final long IDLE_SECONDS_MAX = 10;
 
   private final String name;
   private final String version;
@@ -40,6 +47,7 @@ final class RunningEngine implements Engine {
   private final TransferEngine engine;
   private final OwnerThread owner;
   private final ExecutorService planning;
+  private final ExecutorService reserving;
 
   private RunningEngine(
       String name,
@@ -48,7 +56,8 @@ final class RunningEngine implements Engine {
       Transport transport,
       TransferEngine engine,
       OwnerThread owner,
-      ExecutorService planning) {
+      ExecutorService planning,
+      ExecutorService reserving) {
     this.name = name;
     this.version = version;
     this.bell = bell;
@@ -56,6 +65,7 @@ final class RunningEngine implements Engine {
     this.engine = engine;
     this.owner = owner;
     this.planning = planning;
+    this.reserving = reserving;
   }
 
   /**
@@ -78,6 +88,7 @@ final class RunningEngine implements Engine {
     ExecutorService planning =
         Executors.newSingleThreadExecutor(
             Thread.ofPlatform().name("planning").daemon(true).factory());
+    ExecutorService reserving = reserving();
     Transport transport = make.apply(bell);
     boolean started = false;
     try {
@@ -90,6 +101,7 @@ final class RunningEngine implements Engine {
               arena,
               EngineOptions.defaults()
                   .withPlanning(planning::execute)
+                  .withReserving(reserving::execute, EngineOptions.COLD_BYTES_MAX)
                   .withChecksums(config.checksums())
                   .withSilence(config.lostAfterNanos())
                   .withSpares(config.spares()));
@@ -101,13 +113,27 @@ final class RunningEngine implements Engine {
                   OwnerThread.spins(Runtime.getRuntime().availableProcessors()))
               .start();
       started = true;
-      return new RunningEngine(name, version, bell, transport, engine, owner, planning);
+      return new RunningEngine(name, version, bell, transport, engine, owner, planning, reserving);
     } finally {
       if (!started) {
         planning.shutdownNow();
+        reserving.shutdownNow();
         bell.close();
       }
     }
+  }
+
+  private static ExecutorService reserving() {
+    ThreadPoolExecutor threads =
+        new ThreadPoolExecutor(
+            RESERVING_THREADS,
+            RESERVING_THREADS,
+            IDLE_SECONDS_MAX,
+            TimeUnit.SECONDS,
+            new LinkedBlockingQueue<>(),
+            Thread.ofPlatform().name("reserving-", 0).daemon(true).factory());
+    threads.allowCoreThreadTimeOut(true);
+    return threads;
   }
 
   private static Doorbell bell(Path path) {
@@ -196,6 +222,7 @@ final class RunningEngine implements Engine {
   public void close() {
     owner.close();
     planning.shutdownNow();
+    reserving.shutdownNow();
     bell.close();
   }
 }

@@ -4,9 +4,12 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 
 /**
  * Events on their way to one session. Producers never wait: the number of events is bounded because
@@ -18,10 +21,13 @@ final class EventQueue {
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition arrived = lock.newCondition();
-  private final ArrayDeque<ObjectNode> events = new ArrayDeque<>();
+  private final ArrayDeque<Supplier<ObjectNode>> events = new ArrayDeque<>();
   private boolean closed;
 
-  void add(ObjectNode event) {
+  /**
+   * @param event made by the thread that takes it
+   */
+  void add(Supplier<ObjectNode> event) {
     lock.lock();
     try {
       if (!closed) {
@@ -48,20 +54,22 @@ final class EventQueue {
    * @return empty when the time is over or the queue was closed
    */
   ArrayNode take(long waitMillis) throws InterruptedException {
-    ArrayNode batch = JsonNodeFactory.instance.arrayNode();
+    List<Supplier<ObjectNode>> taken = new ArrayList<>();
     long left = TimeUnit.MILLISECONDS.toNanos(waitMillis);
     lock.lockInterruptibly();
     try {
       while (events.isEmpty() && !closed && left > 0) {
         left = arrived.awaitNanos(left);
       }
-      while (!events.isEmpty() && batch.size() < BATCH_MAX) {
-        batch.add(events.remove());
+      while (!events.isEmpty() && taken.size() < BATCH_MAX) {
+        taken.add(events.remove());
       }
-      return batch;
     } finally {
       lock.unlock();
     }
+    ArrayNode batch = JsonNodeFactory.instance.arrayNode();
+    taken.forEach(event -> batch.add(event.get()));
+    return batch;
   }
 
   /** Wakes whoever waits; later events are dropped. */

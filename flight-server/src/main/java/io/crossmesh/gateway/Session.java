@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -210,6 +211,11 @@ final class Session implements ClientRing.Handler {
   }
 
   void add(ObjectNode event) {
+    add(() -> event);
+  }
+
+  /** Adds an event that takes long to write: whoever fetches it does. */
+  void add(Supplier<ObjectNode> event) {
     events.add(event);
     ClientRing present = ring;
     if (present != null) {

@@ -59,8 +59,13 @@ final class SessionChannel implements Participant {
 
   @Override
   public void onOpen(OpenInfo info) {
+    long plan = session.keep(info.plan());
+    session.add(() -> open(info, plan));
+  }
+
+  private ObjectNode open(OpenInfo info, long plan) {
     ObjectNode event = event("open");
-    event.put("plan", session.keep(info.plan())).put("digest", info.plan().digest());
+    event.put("plan", plan).put("digest", info.plan().digest());
     ArrayNode tiles = event.putArray("tiles");
     info.tiles()
         .forEach(
@@ -74,7 +79,7 @@ final class SessionChannel implements Participant {
     event.put("set_bytes", info.setBytes());
     ArrayNode sets = event.putArray("sets");
     info.stagingSets().forEach(sets::add);
-    session.add(event);
+    return event;
   }
 
   @Override

@@ -2,6 +2,7 @@ package io.crossmesh.gateway;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.json.Json;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -13,10 +14,14 @@ import org.junit.jupiter.api.Timeout;
 class EventQueueTest {
   private final EventQueue queue = new EventQueue();
 
+  private void add(ObjectNode event) {
+    queue.add(() -> event);
+  }
+
   @Test
   void eventsComeInOrder() throws InterruptedException {
     for (int i = 0; i < 3; i++) {
-      queue.add(Json.object().put("i", i));
+      add(Json.object().put("i", i));
     }
     assertThat(queue.take(0).toString()).isEqualTo("[{\"i\":0},{\"i\":1},{\"i\":2}]");
     assertThat(queue.take(0)).isEmpty();
@@ -26,7 +31,7 @@ class EventQueueTest {
   void anAnswerIsLimitedAndNothingIsLost() throws InterruptedException {
     int more = 10;
     for (int i = 0; i < EventQueue.BATCH_MAX + more; i++) {
-      queue.add(Json.object().put("i", i));
+      add(Json.object().put("i", i));
     }
     assertThat(queue.take(0)).hasSize(EventQueue.BATCH_MAX);
     assertThat(queue.take(0)).hasSize(more);
@@ -35,7 +40,7 @@ class EventQueueTest {
   @Test
   void whoeverWaitsIsWokenByAnEvent() throws Exception {
     CompletableFuture<Integer> waiting = takeElsewhere();
-    queue.add(Json.object());
+    add(Json.object());
     assertThat(waiting.get(10, TimeUnit.SECONDS)).isEqualTo(1);
   }
 
@@ -44,7 +49,7 @@ class EventQueueTest {
     CompletableFuture<Integer> waiting = takeElsewhere();
     queue.close();
     assertThat(waiting.get(10, TimeUnit.SECONDS)).isZero();
-    queue.add(Json.object());
+    add(Json.object());
     assertThat(queue.size()).isZero();
   }
 

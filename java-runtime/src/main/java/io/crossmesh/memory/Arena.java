@@ -10,13 +10,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.util.BitSet;
 import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A file in shared memory, mapped whole once, out of which slots are handed to their owners.
@@ -30,7 +30,9 @@ import java.util.stream.Collectors;
  * <p>Slots begin at multiples of 64 bytes so that array libraries can use them in place; those of a
  * page or more at multiples of 4096.
  *
- * <p>Thread-safe. Close it after everything that was given an address of it.
+ * <p>Thread-safe, and nobody waits for many pages of another: they are reserved without the lock of
+ * the slots, in pieces, and in turn. {@link #attempt} is for those who must not wait for pages of
+ * their own either. Close it after everything that was given an address of it.
  */
 public final class Arena implements AutoCloseable {
   /** The alignment that array libraries ask of memory that they use in place. */
@@ -38,34 +40,39 @@ public final class Arena implements AutoCloseable {
 
   private static final long PAGE_BYTES = 4096;
 
-  /** Pages are reserved in runs of this length, so that small slots cost few system calls. */
-  private static final long RESERVE_BYTES = 1 << 16;
-
   private static final int OWNERS_NAMED_MAX = 8;
 
   private final Path file;
   private final long budget;
   private final java.lang.foreign.Arena mapping;
   private final MemorySegment segment;
-  private final PageReserver reserver;
+  private final Pages pages;
   private final Object lock = new Object();
   private final FreeList free;
-  private final BitSet reserved = new BitSet();
   private final Set<Slot> slots = new HashSet<>();
   private long used;
+  private int reserving;
   private boolean closed;
 
+  /** What came of an {@link #attempt}. */
+  public sealed interface Attempt {}
+
+  /** The bytes are there. */
+  public record Got(Slot slot) implements Attempt {}
+
+  /** The budget has no room for them now. */
+  public record Full() implements Attempt {}
+
+  /** There is room, but pages have to be reserved first: {@link #allocate} does. */
+  public record Cold() implements Attempt {}
+
   private Arena(
-      Path file,
-      long budget,
-      java.lang.foreign.Arena mapping,
-      MemorySegment segment,
-      PageReserver reserver) {
+      Path file, long budget, java.lang.foreign.Arena mapping, MemorySegment segment, Pages pages) {
     this.file = file;
     this.budget = budget;
     this.mapping = mapping;
     this.segment = segment;
-    this.reserver = reserver;
+    this.pages = pages;
     this.free = new FreeList(budget);
   }
 
@@ -107,7 +114,8 @@ public final class Arena implements AutoCloseable {
     try {
       MemorySegment segment = channel.map(FileChannel.MapMode.READ_WRITE, 0, budget, mapping);
       PageReserver reserver = reservers.open(file, channel);
-      return new Arena(file, budget, mapping, segment, new WithChannel(reserver, channel));
+      Pages pages = new Pages(file, budget, new WithChannel(reserver, channel));
+      return new Arena(file, budget, mapping, segment, pages);
     } catch (IOException | RuntimeException | OutOfMemoryError e) {
       mapping.close();
       closeQuietly(channel);
@@ -138,51 +146,93 @@ public final class Arena implements AutoCloseable {
   }
 
   /**
-   * Hands out {@code bytes} bytes.
+   * Hands out {@code bytes} bytes; reserves their pages on the calling thread, which takes about a
+   * second for 4 GiB.
    *
    * @param bytes how many; 0 is allowed
    * @param owner who will hold them, in the words of the message of a full arena
    * @throws CrossmeshException ARENA_FULL if the budget or the file system cannot hold them
    */
   public Slot allocate(long bytes, String owner) {
+    Slot slot;
+    synchronized (lock) {
+      slot = take(bytes, owner);
+      if (slot == null) {
+        throw full(bytes, owner);
+      }
+      reserving++;
+    }
+    IOException failure = null;
+    try {
+      pages.reserve(slot.offset(), slot.reservedBytes());
+    } catch (IOException e) {
+      failure = e;
+    } finally {
+      synchronized (lock) {
+        reserving--;
+        lock.notifyAll();
+      }
+    }
+    if (failure != null) {
+      slot.close();
+      throw unbacked(bytes, owner, failure);
+    }
+    if (isClosed()) {
+      throw new IllegalStateException("the arena " + file + " is closed");
+    }
+    return slot;
+  }
+
+  /**
+   * Hands out {@code bytes} bytes if that takes less than a millisecond.
+   *
+   * @param coldBytesMax how many bytes may lie in pages that have to be reserved
+   * @throws CrossmeshException ARENA_FULL if the file system cannot hold such pages
+   */
+  public Attempt attempt(long bytes, String owner, long coldBytesMax) {
+    synchronized (lock) {
+      Slot slot = take(bytes, owner);
+      if (slot == null) {
+        return new Full();
+      }
+      long cold = pages.cold(slot.offset(), slot.reservedBytes());
+      if (cold == 0) {
+        return new Got(slot);
+      }
+      slot.close();
+      if (cold > coldBytesMax) {
+        return new Cold();
+      }
+    }
+    return new Got(allocate(bytes, owner));
+  }
+
+  /** A slot whose pages may not be there; null if there is no room. */
+  private @Nullable Slot take(long bytes, String owner) {
     if (bytes < 0) {
       throw new IllegalArgumentException("a slot of " + bytes + " bytes");
     }
-    synchronized (lock) {
-      if (closed) {
-        throw new IllegalStateException("the arena " + file + " is closed");
-      }
-      if (bytes > budget) {
-        throw full(bytes, owner);
-      }
-      long alignment = bytes >= PAGE_BYTES ? PAGE_BYTES : ALIGNMENT_BYTES;
-      long length = FreeList.roundUp(Math.max(bytes, 1), alignment);
-      long offset = free.take(length, alignment);
-      if (offset < 0) {
-        throw full(bytes, owner);
-      }
-      try {
-        reserve(offset, length);
-      } catch (IOException e) {
-        free.give(offset, length);
-        throw unbacked(bytes, owner, e);
-      }
-      Slot slot = new Slot(this, offset, bytes, length, owner);
-      slots.add(slot);
-      used += length;
-      return slot;
+    if (closed) {
+      throw new IllegalStateException("the arena " + file + " is closed");
     }
+    if (bytes > budget) {
+      return null;
+    }
+    long alignment = bytes >= PAGE_BYTES ? PAGE_BYTES : ALIGNMENT_BYTES;
+    long length = FreeList.roundUp(Math.max(bytes, 1), alignment);
+    long offset = free.take(length, alignment);
+    if (offset < 0) {
+      return null;
+    }
+    Slot slot = new Slot(this, offset, bytes, length, owner);
+    slots.add(slot);
+    used += length;
+    return slot;
   }
 
-  private void reserve(long offset, long length) throws IOException {
-    int end = (int) Math.ceilDiv(offset + length, RESERVE_BYTES);
-    for (int at = reserved.nextClearBit((int) (offset / RESERVE_BYTES)); at < end; ) {
-      int next = reserved.nextSetBit(at);
-      int stop = next < 0 ? end : Math.min(next, end);
-      long from = at * RESERVE_BYTES;
-      reserver.reserve(from, Math.min(stop * RESERVE_BYTES, budget) - from);
-      reserved.set(at, stop);
-      at = reserved.nextClearBit(stop);
+  private boolean isClosed() {
+    synchronized (lock) {
+      return closed;
     }
   }
 
@@ -212,6 +262,10 @@ public final class Arena implements AutoCloseable {
   }
 
   private CrossmeshException unbacked(long bytes, String owner, IOException cause) {
+    String held;
+    synchronized (lock) {
+      held = owners();
+    }
     String room = "of unknown size";
     try {
       FileStore store = Files.getFileStore(file);
@@ -226,8 +280,7 @@ public final class Arena implements AutoCloseable {
         ("the arena %s cannot hold %s for %s: %s, which is %s; held by %s. Enlarge it (mount -o"
                 + " remount,size=... %s, or docker run --shm-size=...), or move the arena with"
                 + " --arena-dir")
-            .formatted(
-                file, size(bytes), owner, cause.getMessage(), room, owners(), file.getParent()),
+            .formatted(file, size(bytes), owner, cause.getMessage(), room, held, file.getParent()),
         cause);
   }
 
@@ -285,12 +338,29 @@ public final class Arena implements AutoCloseable {
         return;
       }
       closed = true;
+      pages.stop();
+      awaitReservers();
       slots.clear();
       used = 0;
     }
     mapping.close();
-    reserver.close();
+    pages.close();
     deleteQuietly(file);
+  }
+
+  /** The file stays open until nobody reserves pages of it. */
+  private void awaitReservers() {
+    boolean interrupted = false;
+    while (reserving > 0) {
+      try {
+        lock.wait();
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   private static void deleteQuietly(Path file) {

@@ -107,14 +107,27 @@ final class Channel {
     return text;
   }
 
+  /** This host's part of the plan; any thread may work it out. */
+  HostPlan part(Plan made) {
+    return new HostPlan(
+        made,
+        node.host(),
+        senders.stream().map(sender -> sender.open().devices()).toList(),
+        node.options().spares());
+  }
+
+  /** Reserves everything this host needs; any thread may. */
+  Preparation prepare(HostPlan plan) {
+    return Preparation.of(node, binding, plan, senders, receivers);
+  }
+
   /**
-   * Reserves everything this host needs.
+   * Takes what was prepared, which is given back with the channel.
    *
-   * @throws io.crossmesh.CrossmeshException ARENA_FULL, or PEER_LOST when a host of the channel is
-   *     not connected
+   * @throws io.crossmesh.CrossmeshException PEER_LOST when a host of the channel is not connected
    */
-  void reserve(Plan made) {
-    roles = new Roles(node, this, binding, made, senders, receivers);
+  void take(Preparation prepared) {
+    roles = new Roles(node, this, binding, prepared, senders, receivers);
   }
 
   /** Every host is ready. */

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * From claims to an open channel: each host plans by itself, reserves its memory and tells the
  * others its digest; when all digests are there and equal, the channel is open. Not a byte moves
- * before.
+ * before. What takes long is done beside the owner thread and comes back as a command.
  */
 final class ChannelOpening {
   private final Node node;
@@ -37,7 +37,17 @@ final class ChannelOpening {
   private void plan() {
     try {
       Plan plan = node.options().planner().apply(binding.request());
-      node.commands().accept(() -> planned(plan));
+      HostPlan part = channel.part(plan);
+      node.options().reserving().accept(() -> prepare(part));
+    } catch (RuntimeException e) {
+      node.commands().accept(() -> failed(e));
+    }
+  }
+
+  private void prepare(HostPlan part) {
+    try {
+      Preparation prepared = channel.prepare(part);
+      node.commands().accept(() -> prepared(prepared));
     } catch (RuntimeException e) {
       node.commands().accept(() -> failed(e));
     }
@@ -53,16 +63,19 @@ final class ChannelOpening {
         true);
   }
 
-  private void planned(Plan plan) {
+  private void prepared(Preparation prepared) {
     if (channel.ended()) {
+      prepared.memory().close();
       return;
     }
     try {
-      channel.reserve(plan);
+      channel.take(prepared);
     } catch (RuntimeException e) {
+      prepared.memory().close();
       failed(e);
       return;
     }
+    Plan plan = prepared.plan().plan();
     own = plan.digest();
     digests.put(node.host(), plan.digest());
     for (String host : binding.hosts()) {

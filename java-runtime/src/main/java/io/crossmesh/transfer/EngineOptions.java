@@ -12,6 +12,8 @@ import java.util.function.Function;
  *
  * @param planner how this host plans
  * @param planning where it plans; a large plan on the owner thread would hold up other channels
+ * @param reserving where it reserves memory; many pages on the owner thread would silence the host
+ * @param coldBytesMax how much memory that has no pages yet the owner thread reserves itself
  * @param chunksInFlight window of each channel to each next host
  * @param copyBytesPerTurn how much a channel copies inside the host before others have a turn
  * @param checksums whether chunks carry a CRC32C from the tile that they leave to the one where
@@ -24,11 +26,16 @@ import java.util.function.Function;
 public record EngineOptions(
     Function<PlanRequest, Plan> planner,
     Consumer<Runnable> planning,
+    Consumer<Runnable> reserving,
+    long coldBytesMax,
     int chunksInFlight,
     long copyBytesPerTurn,
     boolean checksums,
     boolean spares,
     long silenceNanos) {
+  /** Default of {@link #coldBytesMax}: less than a millisecond. */
+  public static final long COLD_BYTES_MAX = 1 << 20;
+
   /** Default of {@link #chunksInFlight}. */
   public static final int CHUNKS_IN_FLIGHT = 8;
 
@@ -47,11 +54,13 @@ public record EngineOptions(
     }
   }
 
-  /** The defaults, planning on the owner thread. */
+  /** The defaults, planning and reserving on the owner thread. */
   public static EngineOptions defaults() {
     return new EngineOptions(
         Planner::plan,
         Runnable::run,
+        Runnable::run,
+        COLD_BYTES_MAX,
         CHUNKS_IN_FLIGHT,
         COPY_BYTES_PER_TURN,
         false,
@@ -62,30 +71,70 @@ public record EngineOptions(
   /** The same, planning elsewhere. */
   public EngineOptions withPlanning(Consumer<Runnable> executor) {
     return new EngineOptions(
-        planner, executor, chunksInFlight, copyBytesPerTurn, checksums, spares, silenceNanos);
+        planner,
+        executor,
+        reserving,
+        coldBytesMax,
+        chunksInFlight,
+        copyBytesPerTurn,
+        checksums,
+        spares,
+        silenceNanos);
+  }
+
+  /** The same, reserving memory elsewhere if more than so much has no pages. */
+  public EngineOptions withReserving(Consumer<Runnable> executor, long coldBytes) {
+    return new EngineOptions(
+        planner,
+        planning,
+        executor,
+        coldBytes,
+        chunksInFlight,
+        copyBytesPerTurn,
+        checksums,
+        spares,
+        silenceNanos);
   }
 
   /** The same with another planner. */
   public EngineOptions withPlanner(Function<PlanRequest, Plan> other) {
     return new EngineOptions(
-        other, planning, chunksInFlight, copyBytesPerTurn, checksums, spares, silenceNanos);
+        other,
+        planning,
+        reserving,
+        coldBytesMax,
+        chunksInFlight,
+        copyBytesPerTurn,
+        checksums,
+        spares,
+        silenceNanos);
   }
 
   /** The same with or without checksums. */
   public EngineOptions withChecksums(boolean on) {
-    return new EngineOptions(
-        planner, planning, chunksInFlight, copyBytesPerTurn, on, spares, silenceNanos);
+    return with(on, spares, silenceNanos);
   }
 
   /** The same with or without spares. */
   public EngineOptions withSpares(boolean on) {
-    return new EngineOptions(
-        planner, planning, chunksInFlight, copyBytesPerTurn, checksums, on, silenceNanos);
+    return with(checksums, on, silenceNanos);
   }
 
   /** The same with another {@link #silenceNanos}. */
   public EngineOptions withSilence(long nanos) {
+    return with(checksums, spares, nanos);
+  }
+
+  private EngineOptions with(boolean checked, boolean spared, long silence) {
     return new EngineOptions(
-        planner, planning, chunksInFlight, copyBytesPerTurn, checksums, spares, nanos);
+        planner,
+        planning,
+        reserving,
+        coldBytesMax,
+        chunksInFlight,
+        copyBytesPerTurn,
+        checked,
+        spared,
+        silence);
   }
 }

@@ -10,6 +10,7 @@ import io.crossmesh.plan.Move;
 import io.crossmesh.plan.Plan;
 import io.crossmesh.plan.TensorReshard;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -40,6 +41,7 @@ final class HostPlan {
   private final int[] sources;
   private final Set<String> reached = new TreeSet<>();
   private final int[] movesStaged;
+  private final BitSet branched = new BitSet();
   private long landingChunks;
   private int relays;
   private @Nullable Bundles everywhere;
@@ -162,6 +164,7 @@ final class HostPlan {
             HostMove.NONE,
             next);
     branches.add(new Branch(placed, brought));
+    branched.set(brought.index());
   }
 
   private TilePlace target(int index, Move move) {
@@ -274,12 +277,7 @@ final class HostPlan {
 
   /** Whether what an incoming move brings is sent on by another move. */
   boolean isBranched(HostMove brought) {
-    for (Branch branch : branches) {
-      if (branch.brought().index() == brought.index()) {
-        return true;
-      }
-    }
-    return false;
+    return branched.get(brought.index());
   }
 
   /** The incoming move with this index in the plan, if it is one. */

@@ -2,7 +2,6 @@ package io.crossmesh.transfer;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
-import io.crossmesh.plan.Plan;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -13,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Roles implements AutoCloseable {
   private final Node node;
+  private final Preparation prepared;
   private final HostPlan plan;
   private final ChannelMemory memory;
   private final LocalCopier copier;
@@ -23,29 +23,22 @@ final class Roles implements AutoCloseable {
   private final Holdings holdings;
 
   /**
-   * Reserves everything.
-   *
-   * @throws CrossmeshException ARENA_FULL, or PEER_LOST when a neighbour is not connected; nothing
-   *     is held then
+   * @param prepared closed with this
+   * @throws CrossmeshException PEER_LOST when a neighbour is not connected
    */
   Roles(
       Node node,
       Channel channel,
       Binding binding,
-      Plan made,
+      Preparation prepared,
       List<LocalParticipant> senders,
       List<LocalParticipant> receivers) {
     this.node = node;
-    plan =
-        new HostPlan(
-            made,
-            node.host(),
-            senders.stream().map(sender -> sender.open().devices()).toList(),
-            node.options().spares());
+    this.prepared = prepared;
+    plan = prepared.plan();
+    memory = prepared.memory();
     List<Integer> down = plan.downstream().stream().map(this::peer).toList();
     List<Integer> up = plan.upstream().stream().map(this::peer).toList();
-    int depth = receivers.stream().mapToInt(r -> r.open().depth()).max().orElse(0);
-    memory = new ChannelMemory(node, binding.name(), plan, depth, senders);
     int window = node.options().chunksInFlight();
     for (int next = 0; next < down.size(); next++) {
       links.add(new Link(node, channel, down.get(next), window, memory.down(next)));
@@ -98,7 +91,7 @@ final class Roles implements AutoCloseable {
     return new OpenInfo(
         plan.plan(),
         channel,
-        layout.tilesOf(process.open().devices()),
+        prepared.tiles(process),
         layout.bytes(),
         stagingSets(process).stream().map(MemorySet::base).toList());
   }

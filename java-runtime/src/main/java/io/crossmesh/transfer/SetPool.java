@@ -2,6 +2,7 @@ package io.crossmesh.transfer;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Slot;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -12,7 +13,8 @@ import org.jspecify.annotations.Nullable;
  * The landing sets of a channel on one host. {@code depth} of them exist from the opening on and go
  * round. A credit returns at the hand-over: when a process keeps a set and a step waits, another is
  * got from the arena; when the arena has none, at least one set keeps going round, as the process
- * that would be handed the last one is told to copy it and give it back at once.
+ * that would be handed the last one is told to copy it and give it back at once. A set that needs
+ * many new pages is reserved beside the owner thread, and the hand-over waits for it.
  *
  * <p>Invariants: at most {@code depth} steps are granted; sets that are free, or granted and not
  * handed over to anybody, number at most {@code depth}, and at least one while no process breaks
@@ -27,8 +29,18 @@ final class SetPool {
   private final ArrayDeque<LandingSet> free = new ArrayDeque<>();
   private final List<LandingSet> granted = new ArrayList<>();
   private int receiptsOut;
+  private boolean reserving;
+  private boolean refused;
   private Runnable whenFree = () -> {};
   private boolean closed;
+
+  /** What a process that a step is handed to does with its set. */
+  enum HandOver {
+    KEEP,
+    COPY,
+    /** It is not known yet; asked again when {@link #whenFree} has run. */
+    LATER
+  }
 
   /**
    * Reserves {@code depth} sets.
@@ -51,13 +63,16 @@ final class SetPool {
     }
   }
 
-  /** What to do when a set becomes free, whoever let it go. */
+  /** What to do when a set becomes free, whoever let it go, or when none could be reserved. */
   void whenFree(Runnable action) {
     whenFree = action;
   }
 
   private LandingSet allocate() {
-    Slot slot = node.arena().allocate(bytes, owner);
+    return set(node.arena().allocate(bytes, owner));
+  }
+
+  private LandingSet set(Slot slot) {
     return new LandingSet(slot, new MemorySet(node.memory(), slot.offset(), moves));
   }
 
@@ -78,12 +93,15 @@ final class SetPool {
   }
 
   private @Nullable LandingSet spare() {
-    // Asked for often while the arena is full: the refusal itself, with its list, is for people.
-    if (node.arena().budget() - node.arena().used() < bytes) {
-      return null;
-    }
     try {
-      return allocate();
+      return switch (node.arena().attempt(bytes, owner, node.options().coldBytesMax())) {
+        case Arena.Got(Slot slot) -> set(slot);
+        case Arena.Full full -> null;
+        case Arena.Cold cold -> {
+          reserveBeside();
+          yield null;
+        }
+      };
     } catch (CrossmeshException e) {
       if (e.code() != Code.ARENA_FULL) {
         throw e;
@@ -92,21 +110,50 @@ final class SetPool {
     }
   }
 
-  /**
-   * Prepares the first hand-over of a granted set.
-   *
-   * @return whether the process must copy because nothing would be left to land in
-   */
-  boolean handOver(LandingSet set) {
+  private void reserveBeside() {
+    if (!reserving && !refused && !closed) {
+      reserving = true;
+      node.options().reserving().accept(this::reserve);
+    }
+  }
+
+  /** Runs beside the owner thread. */
+  private void reserve() {
+    Slot slot = null;
+    try {
+      slot = node.arena().allocate(bytes, owner);
+    } catch (CrossmeshException | IllegalStateException e) {
+      // The arena is full, as far as steps are concerned, or closed.
+    }
+    Slot got = slot;
+    node.commands().accept(() -> reserved(got));
+  }
+
+  private void reserved(@Nullable Slot slot) {
+    reserving = false;
+    if (slot != null && (closed || promised() >= depth)) {
+      slot.close();
+    } else if (slot != null) {
+      free.add(set(slot));
+    }
+    refused = slot == null;
+    whenFree.run();
+    refused = false;
+  }
+
+  /** Prepares the first hand-over of a granted set; the process copies if nothing else is left. */
+  HandOver handOver(LandingSet set) {
+    int others = promised() - (set.promised() ? 1 : 0);
+    if (others == 0) {
+      LandingSet spare = spare();
+      if (spare != null) {
+        free.add(spare);
+      } else if (reserving) {
+        return HandOver.LATER;
+      }
+    }
     set.handed();
-    if (promised() > 0) {
-      return false;
-    }
-    LandingSet spare = spare();
-    if (spare != null) {
-      free.add(spare);
-    }
-    return spare == null;
+    return promised() > 0 ? HandOver.KEEP : HandOver.COPY;
   }
 
   private int promised() {

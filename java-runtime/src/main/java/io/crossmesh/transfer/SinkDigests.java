@@ -1,6 +1,7 @@
 package io.crossmesh.transfer;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,6 +18,7 @@ final class SinkDigests {
   private final Digests digests;
   private final SinkSteps steps;
   private final List<HostMove> landing = new ArrayList<>();
+  private final BitSet roots = new BitSet();
   private final Map<Long, Comparison> comparisons = new HashMap<>();
 
   SinkDigests(Channel channel, HostPlan plan, Digests digests, SinkSteps steps) {
@@ -26,14 +28,14 @@ final class SinkDigests {
     this.steps = steps;
     landing.addAll(plan.incoming());
     landing.addAll(plan.locals());
+    landing.forEach(move -> roots.set(plan.root(move.index())));
   }
 
   /** A source host says what it staged in a step that is known here. */
   void told(String host, SinkStep step, List<ControlCodec.Digest> told) {
     Comparison comparison = comparison(step);
     for (ControlCodec.Digest digest : told) {
-      if (landing.stream().anyMatch(move -> plan.root(move.index()) == digest.move())
-          && plan.originHost(digest.move()).equals(host)) {
+      if (roots.get(digest.move()) && plan.originHost(digest.move()).equals(host)) {
         comparison.told.putIfAbsent(digest.move(), digest.digest());
       }
     }

@@ -31,6 +31,7 @@ final class SinkSteps {
   private final TreeSet<Long> waiting = new TreeSet<>();
   private final List<SinkStep> granted = new ArrayList<>();
   private long handedThrough = Long.MIN_VALUE;
+  private boolean handsOverLater;
 
   SinkSteps(
       Node node,
@@ -47,7 +48,7 @@ final class SinkSteps {
     this.pool = pool;
     this.receivers = receivers;
     this.starts = new Starts(sources);
-    pool.whenFree(this::grantNext);
+    pool.whenFree(this::freed);
     this.chunks = new SinkChunks(node, channel, plan, pool, this, links);
     this.recovery = new SinkRecovery(channel, plan, this, chunks, starts);
     this.digests = digests == null ? null : new SinkDigests(channel, plan, digests, this);
@@ -196,6 +197,14 @@ final class SinkSteps {
     }
   }
 
+  private void freed() {
+    grantNext();
+    if (handsOverLater) {
+      handsOverLater = false;
+      granted().forEach(this::handOver);
+    }
+  }
+
   /** The granted step with this number; a walk, as there are only as many as the depth. */
   @Nullable SinkStep granted(long step) {
     for (int i = 0; i < granted.size(); i++) {
@@ -256,7 +265,12 @@ final class SinkSteps {
       int index = receiver.index();
       if (!receiver.closed() && step.called().get(index) && !step.handed().get(index)) {
         if (step.handed().isEmpty()) {
-          step.mustCopy(pool.handOver(set));
+          SetPool.HandOver what = pool.handOver(set);
+          if (what == SetPool.HandOver.LATER) {
+            handsOverLater = true;
+            return;
+          }
+          step.mustCopy(what == SetPool.HandOver.COPY);
         }
         step.handed().set(index);
         receiver.received(step.step(), pool, set, step.mustCopy());

@@ -31,6 +31,9 @@ public final class TransferEngine implements AutoCloseable {
   private static final int COMMANDS_CHUNK = 1 << 10;
   private static final int COMMANDS_PER_TURN = 1 << 10;
 
+  /** When channels have copied and sent for so long, the transport has its turn. */
+  private static final long PUMP_NANOS = 2_000_000;
+
   private final Node node;
   private final Transport transport;
   private final Openings openings;
@@ -150,7 +153,8 @@ public final class TransferEngine implements AutoCloseable {
     work += transport.progress();
     work += drainInbox();
     work += node.timers().run(node.now());
-    for (int turns = node.runnable().size(); turns > 0; turns--) {
+    long limit = node.now() + PUMP_NANOS;
+    for (int turns = node.runnable().size(); turns > 0 && node.now() - limit < 0; turns--) {
       work += node.runnable().remove().pump();
     }
     return work + drainInbox();

@@ -2,6 +2,7 @@ package io.crossmesh.memory;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
@@ -15,6 +16,9 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -194,6 +198,68 @@ final class ArenaTest {
               new long[] {65536, 65536},
               new long[] {131072, budget - 131072});
     }
+  }
+
+  /** Reserves nothing before it may. */
+  private static final class Slow implements PageReserver {
+    private final CountDownLatch begun = new CountDownLatch(1);
+    private final CountDownLatch may = new CountDownLatch(1);
+
+    @Override
+    public void reserve(long offset, long length) throws IOException {
+      begun.countDown();
+      try {
+        if (!may.await(20, TimeUnit.SECONDS)) {
+          throw new IOException("not within 20 s");
+        }
+      } catch (InterruptedException e) {
+        throw new IOException(e);
+      }
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  @Test
+  void whoReservesPagesDelaysNobodyElse() throws Exception {
+    Slow slow = new Slow();
+    try (Arena arena = Arena.create(file(), 4 * MIB, (path, channel) -> slow)) {
+      CompletableFuture<Slot> large =
+          CompletableFuture.supplyAsync(() -> arena.allocate(2 * MIB, "large"));
+      assertThat(slow.begun.await(20, TimeUnit.SECONDS)).isTrue();
+      assertThat(arena.used()).isEqualTo(2 * MIB);
+      assertThat(arena.attempt(MIB, "cold", MIB / 2)).isInstanceOf(Arena.Cold.class);
+      assertThat(arena.attempt(3 * MIB, "too large", 0)).isInstanceOf(Arena.Full.class);
+      assertThat(arena.used()).isEqualTo(2 * MIB);
+      slow.may.countDown();
+      large.get(20, TimeUnit.SECONDS).close();
+      assertThat(arena.attempt(MIB, "warm", 0))
+          .isInstanceOfSatisfying(Arena.Got.class, got -> got.slot().close());
+      assertThat(arena.attempt(3 * MIB, "warm in part", MIB))
+          .isInstanceOfSatisfying(Arena.Got.class, got -> got.slot().close());
+      assertThat(arena.used()).isZero();
+    }
+  }
+
+  @Test
+  void anArenaThatClosesWaitsForWhoReserves() throws Exception {
+    Slow slow = new Slow();
+    Arena arena = Arena.create(file(), 16 * MIB, (path, channel) -> slow);
+    CompletableFuture<Slot> large =
+        CompletableFuture.supplyAsync(() -> arena.allocate(12 * MIB, "large"));
+    assertThat(slow.begun.await(20, TimeUnit.SECONDS)).isTrue();
+    CompletableFuture<Void> closed =
+        CompletableFuture.runAsync(arena::close, Thread.ofPlatform()::start);
+    long limit = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+    while (catchThrowable(() -> arena.attempt(16 * MIB, "one too many", 0)) == null) {
+      assertThat(System.nanoTime()).isLessThan(limit);
+      Thread.onSpinWait();
+    }
+    assertThat(closed).isNotDone();
+    slow.may.countDown();
+    closed.get(20, TimeUnit.SECONDS);
+    assertThatThrownBy(() -> large.get(20, TimeUnit.SECONDS)).hasMessageContaining("closed");
   }
 
   @ParameterizedTest

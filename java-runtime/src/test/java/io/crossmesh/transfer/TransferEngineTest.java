@@ -3,11 +3,18 @@ package io.crossmesh.transfer;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.transfer.sim.Cases;
 import io.crossmesh.transfer.sim.Quad;
+import io.crossmesh.transfer.sim.SimNetwork;
 import io.crossmesh.transfer.sim.SimProcess;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -77,6 +84,73 @@ class TransferEngineTest {
       assertThat(x.c().outcome(step)).isEqualTo("received");
     }
     assertThat(x.c().copies()).isEqualTo(19);
+  }
+
+  /** Tasks of hosts that wait until they are run. */
+  private final ArrayDeque<Runnable> beside = new ArrayDeque<>();
+
+  private Quad.Parties openReservingBeside(long arenaBytes) throws IOException {
+    quad.close();
+    EngineOptions options = Cases.options(64, 2).withReserving(beside::add, 0);
+    quad =
+        new Quad(
+            Files.createDirectory(directory.resolve("beside")),
+            arenaBytes,
+            options,
+            options,
+            new Random(1),
+            SimNetwork.Weather.FAIR);
+    Quad.Parties x = quad.start("x", 1);
+    quad.cluster().run(Quad.SECOND / 100);
+    return x;
+  }
+
+  private void runBeside() {
+    quad.cluster().run(Quad.SECOND / 100);
+    while (!beside.isEmpty()) {
+      beside.remove().run();
+      quad.cluster().run(Quad.SECOND / 100);
+    }
+  }
+
+  @Test
+  void opensWhenMemoryIsReserved() throws IOException {
+    Quad.Parties x = openReservingBeside(1 << 20);
+    assertThat(beside).hasSize(4);
+    assertThat(quad.cluster().host("a").arena().used()).isZero();
+    runBeside();
+    quad.step(x, 0);
+    assertThat(x.c().outcome(0)).isEqualTo("received");
+    closeAndCheckMemory(x.all());
+  }
+
+  @Test
+  void memoryThatWasReservedForAChannelThatFailedComesBack() throws IOException {
+    Quad.Parties x = openReservingBeside(1 << 20);
+    x.a().handle().abort("enough");
+    quad.cluster().run(Quad.SECOND / 100);
+    runBeside();
+    assertThat(x.c().channelCode()).contains(Code.TRANSFER_CANCELLED);
+    quad.cluster().hosts().forEach(host -> assertThat(host.arena().used()).isZero());
+  }
+
+  @Test
+  void theHandOverWaitsForASetThatIsReservedBeside() throws IOException {
+    Quad.Parties x = openReservingBeside(1 << 20);
+    runBeside();
+    x.receivers().forEach(receiver -> receiver.keep(1000));
+    x.receivers().forEach(receiver -> receiver.recv(0));
+    x.senders().forEach(sender -> sender.send(0));
+    for (long step = 0; step < 50; step++) {
+      runBeside();
+      assertThat(x.c().outcome(step)).as("step %d", step).isEqualTo("received");
+      long next = step + 1;
+      x.receivers().forEach(receiver -> receiver.recv(next));
+      x.senders().forEach(sender -> sender.send(next));
+    }
+    runBeside();
+    assertThat(x.c().copies()).isZero();
+    closeAndCheckMemory(x.all());
   }
 
   @Test

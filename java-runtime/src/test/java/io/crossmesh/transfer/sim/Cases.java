@@ -79,7 +79,15 @@ public final class Cases {
   /** Defaults with small chunks. */
   public static EngineOptions options(long chunkBytes, int window) {
     return new EngineOptions(
-        chunksOf(chunkBytes), Runnable::run, window, 4096, true, true, SILENCE_NANOS);
+        chunksOf(chunkBytes),
+        Runnable::run,
+        Runnable::run,
+        EngineOptions.COLD_BYTES_MAX,
+        window,
+        4096,
+        true,
+        true,
+        SILENCE_NANOS);
   }
 
   public static TensorSide tensor(

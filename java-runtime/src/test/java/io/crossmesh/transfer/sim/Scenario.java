@@ -72,7 +72,9 @@ public final class Scenario {
     long arena = (dice.nextInt(4) == 0 ? 32L : 512L) << 10;
     this.cluster = new SimCluster(dice, weather, directory, arena);
     int count = 2 + dice.nextInt(1 + dice.nextInt(5));
-    EngineOptions options = Cases.options(16L << dice.nextInt(6), 1 + dice.nextInt(8));
+    EngineOptions options =
+        Cases.options(16L << dice.nextInt(6), 1 + dice.nextInt(8))
+            .withReserving(Runnable::run, seed % 2 == 0 ? 0 : EngineOptions.COLD_BYTES_MAX);
     this.mishaps = new Mishaps(dice, cluster, jobs, options);
     this.other = "h" + dice.nextInt(16);
     List<String> names = new ArrayList<>();

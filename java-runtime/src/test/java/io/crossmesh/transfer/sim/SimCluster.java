@@ -19,6 +19,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.BooleanSupplier;
+import java.util.function.ToIntFunction;
 
 /** Engines of several hosts in one thread, driven in random order until nothing is left to do. */
 public final class SimCluster implements AutoCloseable {
@@ -121,6 +122,8 @@ public final class SimCluster implements AutoCloseable {
     }
   }
 
+  private ToIntFunction<TransferEngine> driver = TransferEngine::doWork;
+
   public SimCluster(Random dice, SimNetwork.Weather weather, Path directory, long arenaBytes) {
     this.dice = dice;
     this.network = new SimNetwork(clock, dice, weather);
@@ -188,6 +191,11 @@ public final class SimCluster implements AutoCloseable {
     return clock.nanos();
   }
 
+  /** Has each turn of an engine made by something else than a plain call. */
+  public void drive(ToIntFunction<TransferEngine> turn) {
+    driver = turn;
+  }
+
   /** Everybody has a turn, in random order; whether anybody did something. */
   public boolean round() {
     List<Host> shuffled = new ArrayList<>(order);
@@ -195,7 +203,7 @@ public final class SimCluster implements AutoCloseable {
     boolean worked = false;
     for (Host host : shuffled) {
       if (!host.transport.isDead() && !stalled.contains(host)) {
-        worked |= host.engine.doWork() > 0;
+        worked |= driver.applyAsInt(host.engine) > 0;
       }
     }
     return worked;
