@@ -110,6 +110,7 @@ OPTIMIZERS = []
 
 def train(agent, host, job):
     """Trains one case; returns losses and, in an npz, the parameters at the end."""
+    import crossmesh as cm
     import crossmesh.pipeline as pp
 
     key = json.dumps([job["processes"], job["parts"], job.get("model", {})], sort_keys=True)
@@ -136,12 +137,17 @@ def train(agent, host, job):
                 said["refused"] = refusal(trainer, batch)
             if trainer.step_number == job.get("bad", {}).get("step") and "dropped" not in said:
                 said["dropped"] = dropped(trainer, batch, host in job["bad"]["hosts"])
+                said["unreadable"] = dropped(trainer, Unreadable() if host in job["bad"]["hosts"] else batch, bad=False)
             losses.append(trainer.step(batch).loss)
             if "save" in job and trainer.step_number % 2 == 0:
                 trainer.save(job["save"])
         np.savez(Path(job["directory"]) / f"{job['name']}-{host}.npz", **flat(trainer.params))
         if "trace" in job:
             trainer.trace(Path(job["directory"]) / f"{job['name']}-{host}.json")
+    try:
+        trainer.step(batch)
+    except cm.TransferCancelled as error:
+        said["closed"] = str(error)
     return said | {"losses": losses, "schedule": trainer.schedule.name}
 
 
@@ -154,6 +160,13 @@ def refusal(trainer, batch):
     except pp.NonFiniteLoss as error:
         return str(error)
     return ""
+
+
+class Unreadable(dict):
+    """A batch that is read when it is looked at, and cannot be."""
+
+    def get(self, name, default=None):
+        raise OSError(f"cannot read {name}")
 
 
 def dropped(trainer, batch, bad):

@@ -144,6 +144,10 @@ def test_a_batch_that_one_process_refuses_is_dropped_by_all_who_hear_why(trained
     assert "Step 3 was dropped" in text
     for number in range(3):
         assert (f"process {number} refused its batch: Stage 'part{number}'" in text) == (number in refusing)
+        unreadable, seconds = told[job, HOSTS[number]]["unreadable"]
+        assert "refused its batch: OSError: cannot read" in unreadable
+        assert seconds < 30
+        assert "over: make another one" in told[job, HOSTS[number]]["closed"]
     assert "(4, 4, 8)" in text
     assert "(4, 1, 8)" in text
 

@@ -365,9 +365,10 @@ class Trainer:
         """
         try:
             core.check_batch(batch, self._microbatches)
-        except BatchRefused as error:
-            _log.warning("step %d is dropped: %s", self._step, error)
-            return core.blank_batch(self._microbatches), str(error).encode()[:REFUSAL_BYTES_MAX]
+        except Exception as error:  # noqa: BLE001  (a batch that is read when it is looked at may raise anything)
+            text = str(error) if isinstance(error, BatchRefused) else f"{type(error).__name__}: {error}"
+            _log.warning("step %d is dropped: %s", self._step, text, exc_info=not isinstance(error, BatchRefused))
+            return core.blank_batch(self._microbatches), (text or "no reason").encode()[:REFUSAL_BYTES_MAX]
         return batch, b""
 
     def _check_refused(self, gather: Gather, refusal: bytes, lengths: Sequence[int]) -> None:
