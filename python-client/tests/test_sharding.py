@@ -53,6 +53,22 @@ def test_shards_cover_the_tensor_as_jax_cuts_it(mesh):
             assert shards[index] == bounds
 
 
+def test_more_than_ten_axes_are_written_so_that_they_can_be_read():
+    mesh = cm.Mesh((2, 2, *[1] * 9, 2), hosts=["a", "b"])
+    for spec, written in [
+        (((0, 11), (1,)), "S(0,11) S1"),
+        (((0, 1), (11,)), "S01 S(11)"),
+        (((10,), ()), "S(10) R"),
+        (((1, 0), ()), "S10 R"),
+    ]:
+        assert str(cm.Sharding(mesh, spec)) == written
+        assert cm.Sharding(mesh, written) == cm.Sharding(mesh, spec)
+    assert cm.Sharding(mesh, " S( 0, 11 )R").spec == ((0, 11), ())
+    for wrong in ("S()", "S(1", "S(1,)", "S(x)", "S(12)", "S(1)(2)"):
+        with pytest.raises(cm.LayoutError):
+            cm.Sharding(mesh, wrong)
+
+
 def test_rank_zero(mesh):
     assert cm.Sharding(mesh, "").shards(()) == dict.fromkeys(range(8), ())
     assert cm.Sharding(mesh, PartitionSpec()).shards((2, 2))[0] == (slice(0, 2), slice(0, 2))

@@ -9,6 +9,10 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from ._errors import LayoutError
 
+DEVICES_MAX = 65_536
+AXES_MAX = 65_536
+"""Mesh axes, those of size 1 among them."""
+
 
 class Device(NamedTuple):
     """A device: the name of its host and its index on that host. Equal pairs are the same device, in any mesh."""
@@ -157,8 +161,12 @@ def _mesh_shape(shape: Sequence[SupportsIndex] | SupportsIndex) -> tuple[int, ..
         raise LayoutError(
             f"A mesh shape is a tuple of positive integers, got {shape!r}. Write for instance Mesh((2, 4), ...)."
         ) from None
+    if len(sizes) > AXES_MAX:
+        raise LayoutError(f"A mesh has at most {AXES_MAX} axes, got {len(sizes)}.")
     if any(size < 1 for size in sizes):
         raise LayoutError(f"A mesh axis has at least one device, got the shape {sizes}. Leave out what is empty.")
+    if math.prod(sizes) > DEVICES_MAX:
+        raise LayoutError(f"A mesh of shape {sizes} has more than {DEVICES_MAX} devices. Use a smaller one.")
     return sizes
 
 

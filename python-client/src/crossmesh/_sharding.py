@@ -10,7 +10,7 @@ from ._errors import LayoutError
 from ._jax_seen import is_abstract, is_named_sharding, is_partition_spec
 from ._mesh import Mesh
 
-_NOTATION = re.compile(r"\s*(?:(R)|S(\d+))")
+_NOTATION = re.compile(r"\s*(?:(R)|S(\d+)|S\(\s*(\d+(?:\s*,\s*\d+)*)\s*\))")
 
 Box = tuple[tuple[int, int], ...]
 """`(lo, hi)` for each dimension, in the whole tensor."""
@@ -28,8 +28,8 @@ class Sharding:
     - `mesh`: the `cm.Mesh`.
     - `spec`: one of
 
-        - the notation of the papers, `"S0 R S1"`; spaces are optional, `S01` cuts by axes 0 and 1, and `""` is the
-          layout of a tensor of rank 0;
+        - the notation of the papers, `"S0 R S1"`; spaces are optional, `S01` cuts by axes 0 and 1, `S(0,11)` by axes
+          0 and 11, and `""` is the layout of a tensor of rank 0;
         - a tuple with one entry per dimension: `None`, an axis name or number, or a tuple of them;
         - a `jax.sharding.PartitionSpec`, which is padded with `R` to the rank of the tensor.
 
@@ -227,8 +227,14 @@ class Sharding:
 
 
 def notation(spec: Sequence[Sequence[int]]) -> str:
-    """`[[0], [], [1, 2]]` as `"S0 R S12"`."""
-    return " ".join("S" + "".join(map(str, axes)) if axes else "R" for axes in spec)
+    """`[[0], [], [1, 2], [3, 11]]` as `"S0 R S12 S(3,11)"`: in brackets where a number has more than one digit."""
+    return " ".join(_item(axes) for axes in spec)
+
+
+def _item(axes: Sequence[int]) -> str:
+    if all(axis < 10 for axis in axes):
+        return "S" + "".join(map(str, axes)) if axes else "R"
+    return f"S({','.join(map(str, axes))})"
 
 
 def _parse(mesh: Mesh, spec: Any, is_jax: bool) -> tuple[tuple[int, ...], ...]:
@@ -255,7 +261,8 @@ def _parse_notation(text: str) -> tuple[tuple[int, ...], ...]:
                 f"Cannot read the layout {text!r} at {stripped[at:].strip()!r}. Write R for a dimension that is not "
                 'cut and S with the numbers of mesh axes for one that is, as in "S0 R S12".'
             )
-        parsed.append(tuple(int(digit) for digit in match.group(2) or ""))
+        numbers = match.group(3).split(",") if match.group(3) else match.group(2) or ""
+        parsed.append(tuple(int(number) for number in numbers))
         at = match.end()
     return tuple(parsed)
 

@@ -15,6 +15,7 @@ from ._sharding import Sharding, as_shape, is_layout
 from ._tree import TreeDef, broadcast_prefix, flatten
 
 RANK_MAX = 8
+TENSORS_MAX = 65_536
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -110,6 +111,10 @@ def resolve(tree: Any, layout: Any, side: str, hosts: Sequence[str] | None = Non
     `LayoutError` naming the tensor, its shape and the layout that does not fit.
     """
     keys, leaves, treedef = flatten(tree)
+    if len(leaves) > TENSORS_MAX:
+        raise LayoutError(
+            f"A tree has at most {TENSORS_MAX} tensors, got {len(leaves)}. Split it, or stack its leaves."
+        )
     layouts = broadcast_prefix(layout, tree, lambda value: value is None or is_layout(value) or _is_alien(value))
     resolved = []
     for key, leaf, stated in zip(keys, leaves, layouts, strict=True):

@@ -15,8 +15,8 @@ import java.util.stream.IntStream;
  * @param devices the devices in row-major order; its size is the product of the shape
  */
 public record Mesh(List<Integer> shape, List<String> axisNames, List<Device> devices) {
-  /** Most axes of a mesh; one decimal digit names an axis in the notation of {@link Sharding}. */
-  public static final int MAX_RANK = 8;
+  /** Most axes of a mesh, those of length 1 among them: a bound on what is read, not on meshes. */
+  public static final int MAX_AXES = 65_536;
 
   /** Most devices of a mesh. */
   public static final int MAX_DEVICES = 65_536;
@@ -25,10 +25,8 @@ public record Mesh(List<Integer> shape, List<String> axisNames, List<Device> dev
     shape = List.copyOf(shape);
     axisNames = List.copyOf(axisNames);
     devices = List.copyOf(devices);
-    if (shape.size() > MAX_RANK) {
-      throw Checks.layout(
-          "A mesh of shape %s has %d axes; use at most %d."
-              .formatted(shape, shape.size(), MAX_RANK));
+    if (shape.size() > MAX_AXES) {
+      throw Checks.layout("A mesh has %d axes; use at most %d.".formatted(shape.size(), MAX_AXES));
     }
     checkSize(shape, devices.size());
     checkAxisNames(shape, axisNames);

@@ -40,9 +40,9 @@ public final class MeshJson {
 
   public static Mesh readMesh(JsonValue value) {
     value.allow(Set.of("shape", "axis_names", "devices"));
-    List<Integer> shape = value.get("shape").indices(Mesh.MAX_RANK, Mesh.MAX_DEVICES);
+    List<Integer> shape = value.get("shape").indices(Mesh.MAX_AXES, Mesh.MAX_DEVICES);
     List<String> names =
-        value.find("axis_names").map(v -> v.texts(Mesh.MAX_RANK)).orElse(List.of());
+        value.find("axis_names").map(v -> v.texts(Mesh.MAX_AXES)).orElse(List.of());
     List<Device> devices = new ArrayList<>();
     for (JsonValue pair : value.get("devices").items(Mesh.MAX_DEVICES)) {
       List<JsonValue> items = pair.items(2);
@@ -67,7 +67,7 @@ public final class MeshJson {
   public static Sharding readSpec(JsonValue value, Mesh mesh) {
     List<List<Integer>> spec = new ArrayList<>();
     for (JsonValue axes : value.items(TensorSpec.MAX_RANK)) {
-      spec.add(axes.indices(Mesh.MAX_RANK, Mesh.MAX_RANK - 1));
+      spec.add(axes.indices(Mesh.MAX_AXES, Mesh.MAX_AXES - 1));
     }
     return new Sharding(mesh, spec);
   }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.crossmesh.CrossmeshException;
+import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -71,9 +72,16 @@ class MeshTest {
         .isInstanceOf(CrossmeshException.class);
     assertThatThrownBy(() -> new Mesh(List.of(0), List.of(), List.of()))
         .isInstanceOf(CrossmeshException.class);
-    assertThatThrownBy(() -> new Mesh(List.of(1, 1, 1, 1, 1, 1, 1, 1, 1), List.of(), List.of()))
+    List<Integer> many = Collections.nCopies(Mesh.MAX_AXES + 1, 1);
+    assertThatThrownBy(() -> new Mesh(many, List.of(), List.of()))
         .isInstanceOf(CrossmeshException.class)
-        .hasMessageContaining("at most 8");
+        .hasMessageContaining("at most 65536");
+  }
+
+  @Test
+  void aMeshHasAsManyAxesAsItsMakerWrites() {
+    assertThat(Mesh.ofHosts(Collections.nCopies(16, 2), List.of("a")).size()).isEqualTo(65_536);
+    assertThat(Mesh.ofHosts(Collections.nCopies(1000, 1), List.of("a")).size()).isEqualTo(1);
   }
 
   @Test

@@ -38,6 +38,23 @@ class ShardingTest {
   }
 
   @Test
+  void axesOfTwoDigitsAreWrittenInBrackets() {
+    Mesh mesh =
+        Mesh.ofHosts(List.of(1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1), List.of("a", "b"));
+    for (String written : List.of("S(1,11) R S0", "S(11) S01 R", "S1 S(0,11)")) {
+      assertThat(Sharding.parse(mesh, written)).hasToString(written);
+    }
+    assertThat(Sharding.parse(mesh, "S( 11 , 1 )RS(0)")).hasToString("S(11,1) R S0");
+    assertThat(Sharding.parse(mesh, "S(11,1)").tile(List.of(8L), 1)).hasToString("[4:6]");
+    for (String wrong :
+        List.of("S(", "S()", "S(1", "S(1,)", "S(x)", "S(-1)", "S(9999999)", "S(16)")) {
+      assertThatThrownBy(() -> Sharding.parse(mesh, wrong))
+          .isInstanceOf(CrossmeshException.class)
+          .hasMessageContaining(wrong);
+    }
+  }
+
+  @Test
   void aMessageAboutAnAxisNamesLayoutAndMesh() {
     assertThatThrownBy(() -> Sharding.parse(TWO_BY_FOUR, "R S7"))
         .hasMessageContaining("'R S7'")
