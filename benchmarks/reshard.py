@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-CALLS_WARM_UP = 300
-CALLS = 1500
+CALLS_WARM_UP = 100
+CALLS = 500
 TURNS = 5
 MICROSECONDS_MORE_MAX = 300.0
 HOSTS = ["a", "b"]
