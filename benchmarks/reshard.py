@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 CALLS_WARM_UP = 100
-CALLS = 500
+CALLS = 300
 TURNS = 5
 MICROSECONDS_MORE_MAX = 300.0
 HOSTS = ["a", "b"]
@@ -50,15 +50,19 @@ def job(rank: int, port: str) -> None:
     if rank == 0:
         x = jax.make_array_from_callback(full.shape, ends[0], lambda box: full[box])
     seconds = []
-    for _ in range(CALLS_WARM_UP + CALLS):
+    processor = 0.0
+    for number in range(CALLS_WARM_UP + CALLS):
+        if number == CALLS_WARM_UP:
+            processor = time.process_time()
         start = time.perf_counter()
         x = cm.jax.reshard(cm.jax.reshard(x, ends[1]), ends[0])
         seconds.append((time.perf_counter() - start) / 2)
-    print(json.dumps(statistics.median(seconds[CALLS_WARM_UP:])), flush=True)
+    processor = (time.process_time() - processor) / (2 * CALLS)
+    print(json.dumps([statistics.median(seconds[CALLS_WARM_UP:]), processor]), flush=True)
 
 
-def run(package: Path | None) -> float:
-    """The median seconds of a call, of the process that waited longer."""
+def run(package: Path | None) -> tuple[float, float]:
+    """The median seconds of a call, of the process that waited longer; processor seconds of both processes."""
     program = (
         "import json, os, sys, crossmesh as cm\n"
         f"with cm.LocalCluster({HOSTS!r}) as cluster:\n"
@@ -88,7 +92,8 @@ def run(package: Path | None) -> float:
             for rank, env in enumerate(json.loads(cluster.stdout.readline()))
         ]
         try:
-            return max(float(json.loads(child.communicate(timeout=SECONDS_MAX)[0])) for child in children)
+            told = [json.loads(child.communicate(timeout=SECONDS_MAX)[0]) for child in children]
+            return max(median for median, _ in told), sum(processor for _, processor in told)
         finally:
             for child in children:
                 child.kill()  # jax.distributed catches SIGTERM
@@ -105,8 +110,13 @@ def main() -> int:
     medians: dict[Path | None, list[float]] = {build: [] for build in builds}
     for _ in range(options.turns):
         for build in builds:
-            medians[build].append(run(build))
-            print(f"{build or 'this build'}: {1e6 * medians[build][-1]:.0f} us a call", flush=True)
+            median, processor = run(build)
+            medians[build].append(median)
+            print(
+                f"{build or 'this build'}: {1e6 * median:.0f} us a call, "
+                f"{1e6 * processor:.0f} us of processor time in the trainers",
+                flush=True,
+            )
     if options.beside is None:
         return 0
     more = 1e6 * (statistics.median(medians[None]) - statistics.median(medians[options.beside]))
