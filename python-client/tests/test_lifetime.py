@@ -153,3 +153,87 @@ def test_a_trainer_with_process_numbers_of_its_own(cluster):
             send_until(one, time.monotonic() + SOON_SECONDS)
         two.send(full(8)).result(30)
         assert second.stdout.readline() == "8\n"
+
+
+PRIVATE = (
+    "import sys; from crossmesh._private import PrivateDirectory; d = PrivateDirectory(); print(d.path, flush=True)"
+)
+WAITING = PRIVATE + "\nsys.stdin.read()"
+FORKED = f"""{PRIVATE}
+import os, time
+child = os.fork()
+if not child:
+    time.sleep(300)
+print(child, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def making_a_directory(code, home):
+    """A process that has a private directory, and where that is."""
+    env = os.environ | {"TMPDIR": str(home)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+def make_another(home, *prefix):
+    """One more private directory, by a process that ends at once."""
+    env = os.environ | {"TMPDIR": str(home)}
+    done = subprocess.run([*prefix, sys.executable, "-c", PRIVATE], env=env, capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+def test_private_directories_go_with_the_processes_that_use_them(tmp_path):
+    with making_a_directory(WAITING, tmp_path) as (process, path):
+        assert path.stat().st_mode & 0o777 == 0o700
+        left = make_another(tmp_path)
+        assert left.exists(), "its process ended without removing it"
+        make_another(tmp_path)
+        assert path.exists()
+        assert not left.exists()
+        process.kill()
+        process.wait(30)
+        make_another(tmp_path)
+        assert not path.exists()
+
+
+def test_a_forked_child_does_not_keep_what_its_dead_parent_left(tmp_path):
+    with making_a_directory(FORKED, tmp_path) as (process, path):
+        child = int(process.stdout.readline())
+        try:
+            process.kill()
+            process.wait(30)
+            make_another(tmp_path)
+            assert not path.exists()
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_many_processes_make_private_directories_at_the_same_time(tmp_path):
+    code = f"{PRIVATE}\nfor _ in range(60):\n    d = PrivateDirectory()\n    file = d.path / 'file'\n    file.touch()\n"
+    code += "    assert file.exists()\n    d.close()"
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=env) for _ in range(4)]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert list((tmp_path / f"crossmesh-run-{os.getuid()}").iterdir()) == []
+
+
+@in_namespaces
+def test_a_container_that_shares_the_temporary_directory_leaves_it_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    plan = "import crossmesh as cm\na, b = (cm.Sharding(cm.Mesh((1,), hosts=[h]), 'R') for h in 'ab')\n"
+    with cm.LocalCluster(["a", "b"], arena="64MiB") as cluster:
+        before = {path for path in tmp_path.rglob("*") if not path.name.startswith(".")}
+        code = f"{plan}cm.plan((4,), 'int8', a, b)\ncm.LocalCluster(['a'], arena='16MiB').close()"
+        subprocess.run([*OWN_NUMBERS, sys.executable, "-c", code], check=True, timeout=120)
+        assert [path for path in before if not path.exists()] == []
+        env = cluster.env("a")
+        with cm.connect(env["CROSSMESH_AGENT"], token=env["CROSSMESH_TOKEN"], timeout=20):
+            assert (cluster.reshard(full(3), on("a"), on("b"))[0] == 3).all()
+    assert before.isdisjoint(tmp_path.rglob("*.json"))

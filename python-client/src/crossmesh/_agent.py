@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +32,9 @@ PROTOCOL = 1
 _log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 60.0
+HELLO_SECONDS_MIN = 0.1
+PROBE_SECONDS_MAX = 1.0
+SECONDS_BETWEEN = 0.1
 
 _End = TypeVar("_End", bound=ChannelEnd)
 
@@ -271,13 +276,14 @@ def connect(
     - `address`: `"host:port"` of the agent's Flight door; by default `$CROSSMESH_AGENT`.
     - `token`: the cluster's token; by default `$CROSSMESH_TOKEN`.
     - `tls`: certificates, if the agents were started with some; by default those of the environment (`cm.Tls`).
-    - `timeout`: seconds.
+    - `timeout`: seconds to wait for an agent that is still starting, and for its answer.
 
     **Returns:** an `Agent`, which is a context manager.
 
     **Raises:**
 
-    `AgentUnavailable` if no agent answers, or the one that does is not on this host; `AuthError` for a wrong token.
+    `AgentUnavailable` if no agent answers in that time, or the one that does is not on this host; `AuthError` for a
+    wrong token.
 
     !!! Example
 
@@ -292,13 +298,44 @@ def connect(
             'No agent is named. Pass connect("host:port") or set CROSSMESH_AGENT to the address of its Flight door.'
         )
     secret = token if token is not None else os.environ.get("CROSSMESH_TOKEN", "")
-    hello = flight_action(where, secret, "hello", {"v": 1, "protocol": PROTOCOL}, timeout, tls)
+    hello = _hello(where, secret, timeout, tls)
     info = _read_info(hello, where)
     gateway = gateway_of(info)
     agent = local_agent(info, gateway, on_close=gateway.close)
     agent_host_known(agent.name)
     _log.info("connected to the agent of host %r at %s", agent.name, where)
     return agent
+
+
+def _hello(address: str, token: str, timeout: float, tls: Tls | None) -> dict[str, Any]:
+    """What the agent says about itself; waits while nobody listens at its address."""
+    start = time.monotonic()
+    listening = False
+    while True:
+        left = max(HELLO_SECONDS_MIN, start + timeout - time.monotonic())
+        try:
+            body = {"v": 1, "protocol": PROTOCOL}
+            return flight_action(address, token, "hello", body, left, tls, since=start)
+        except AgentUnavailable:
+            if time.monotonic() + SECONDS_BETWEEN > start + timeout:
+                raise
+            # The agent may have begun to listen after it was asked, so it is asked once more.
+            if listening and not _is_silent(address):
+                raise
+            listening = not _is_silent(address)
+        time.sleep(SECONDS_BETWEEN)
+
+
+def _is_silent(address: str) -> bool:
+    """Whether nobody listens at an address yet; false if waiting would not mend that."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS_MAX).close()
+    except (ValueError, socket.gaierror):
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def gateway_of(info: dict[str, Any], why_gone: Any = None) -> Gateway:
@@ -315,14 +352,26 @@ def local_agent(info: dict[str, Any], gateway: Gateway, on_close: Any = None) ->
 
 
 def flight_action(
-    address: str, token: str, action: str, body: dict[str, Any], timeout: float, tls: Tls | None = None
+    address: str,
+    token: str,
+    action: str,
+    body: dict[str, Any],
+    timeout: float,
+    tls: Tls | None = None,
+    *,
+    since: float | None = None,
 ) -> dict[str, Any]:
     """Ask an agent by its Flight door; the answer is one JSON document.
+
+    **Arguments:**
+
+    - `since`: when the caller began to ask, for the message; by default now.
 
     **Raises:** `AuthError`, `AgentUnavailable`.
     """
     from pyarrow import ArrowException, flight
 
+    start = time.monotonic() if since is None else since
     options = flight.FlightCallOptions(timeout=timeout, headers=[(b"authorization", b"Bearer " + token.encode())])
     try:
         with open_door(address, tls or Tls.from_env()) as client:
@@ -337,8 +386,8 @@ def flight_action(
         ) from None
     except (ArrowException, OSError, ValueError, IndexError) as error:
         raise AgentUnavailable(
-            f"No agent answers at {address} within {timeout:g} s. Start one there, correct the address, or the "
-            f"certificates if it was started with some (cm.Tls, {AUTHORITY}). "
+            f"No agent answered at {address} in {time.monotonic() - start:.1f} s. Start one there, correct the address "
+            f"or the certificates, if it was started with some (cm.Tls, {AUTHORITY}). "
             f"[{_short(error)}]"
         ) from None
 

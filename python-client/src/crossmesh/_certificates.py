@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ._jvm import private_directory
+from ._private import PrivateDirectory
 from ._tls import Tls
 
 VALID = dt.timedelta(days=7)
@@ -26,7 +25,7 @@ class Authority:
     """Signs the certificates of agents and clients on this machine; its files are this user's alone."""
 
     def __init__(self) -> None:
-        self._directory = private_directory()
+        self._directory = PrivateDirectory()
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("crossmesh throw-away authority")
         constraints = x509.BasicConstraints(ca=True, path_length=0)
@@ -62,11 +61,11 @@ class Authority:
 
     def close(self) -> None:
         """Remove the files. A second call does nothing."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.close()
 
     def _write(self, name: str, content: bytes) -> Path:
         """A file that nobody else can read at any time; one of that name is replaced at once."""
-        path, new = self._directory / name, self._directory / f"{name}.new"
+        path, new = self._directory.path / name, self._directory.path / f"{name}.new"
         new.touch(mode=0o600)
         new.write_bytes(content)
         return new.rename(path)

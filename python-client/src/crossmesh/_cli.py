@@ -167,7 +167,8 @@ def agent(
     """
     from ._aot import cache_flags, cache_path
     from ._java import find_jar
-    from ._jvm import JVM_FLAGS, child_env, java_command, make_class_cache, private_directory
+    from ._jvm import JVM_FLAGS, child_env, java_command, make_class_cache
+    from ._private import PrivateDirectory
     from ._ucx import find_ucx
 
     ucx = find_ucx()
@@ -176,15 +177,16 @@ def agent(
         lack = f"Without UCX this agent only plans and serves Flight: {ucx.reason}"
         Console(stderr=True).print(f"{lack}; or give all agents --transport flight.", markup=False)
         extra += ["--transport", "none"]
-    directory = private_directory()
-    info = info_file or directory / "info.json"
+    directory = PrivateDirectory()
+    info = info_file or directory.path / "info.json"
     java, jar = java_command(with_ucx=True), find_jar()
     flags = cache_flags(cache_path(Path(java[0]), JVM_FLAGS, jar))
-    command = [*java, *flags, f"-Djava.io.tmpdir={directory}", "-jar", str(jar), "agent"]
+    command = [*java, *flags, f"-Djava.io.tmpdir={directory.path}", "-jar", str(jar), "agent"]
     command += ["--name", name, "--info-file", str(info), *extra]
     env = child_env() | {key: os.environ[key] for key in ("CROSSMESH_TOKEN",) if key in os.environ}
     make_class_cache(after=info)
     # The agent takes this process's place: signals, exit status and output are its own.
+    os.set_inheritable(directory.lock, True)
     os.execve(command[0], command, env)  # noqa: S606
 
 

@@ -11,10 +11,8 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +23,7 @@ from . import _fork
 from ._aot import cache_flags, cache_path, drop_cache, make_cache
 from ._errors import AgentUnavailable
 from ._java import find_jar, find_java
+from ._private import PrivateDirectory
 from ._ucx import find_ucx, ucx_env
 
 START_SECONDS_MAX = 60.0
@@ -75,16 +74,16 @@ class Jvm:
     ) -> None:
         self.label = label
         java = java_command(with_ucx=with_ucx, heap=heap)
-        self._directory = private_directory()
-        self.info_path = self._directory / "info.json"
-        self._log = self._directory / "log"
+        self._directory = PrivateDirectory()
+        self.info_path = self._directory.path / "info.json"
+        self._log = self._directory.path / "log"
         self._info: dict[str, Any] | None = None
         self._closing = threading.Lock()
         self._origin = _fork.Origin()
         jar = find_jar()
         self._cache = cache_path(Path(java[0]), JVM_FLAGS, jar, {**os.environ, **(env or {})})
-        argv = [*java, *cache_flags(self._cache), f"-Djava.io.tmpdir={self._directory}", "-jar", str(jar), *command]
-        argv += ["--info-file", str(self.info_path), "--exit-with-stdin"]
+        argv = [*java, *cache_flags(self._cache), f"-Djava.io.tmpdir={self._directory.path}", "-jar", str(jar)]
+        argv += [*command, "--info-file", str(self.info_path), "--exit-with-stdin"]
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -94,9 +93,10 @@ class Jvm:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     env=child_env() | dict(env or {}),
+                    pass_fds=(self._directory.lock,),  # the directory stays for as long as the JVM, too
                 )
         except OSError as error:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory.close()
             raise AgentUnavailable(f"{label} cannot be started with {java[0]}: {error}.") from None
         self._begun = time.monotonic()
         _log.debug("%s starts as process %d with %s", label, self._process.pid, java[0])
@@ -161,7 +161,7 @@ class Jvm:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory.close()
         _log.debug("%s has ended with %s", self.label, _how(self._process.returncode))
 
     def let_go(self) -> None:
@@ -209,19 +209,6 @@ def child_env() -> dict[str, str]:
     environ = dict(os.environ)
     environ.pop("CROSSMESH_TOKEN", None)
     return environ | ucx_env(environ)
-
-
-def private_directory() -> Path:
-    """A new directory of mode 0700 for one JVM, under one of this user; those of dead processes are removed."""
-    base = Path(tempfile.gettempdir()) / f"crossmesh-py-{os.getuid()}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    if base.stat().st_uid != os.getuid() or base.is_symlink():
-        raise AgentUnavailable(f"{base} belongs to someone else. Remove it, or set TMPDIR to a directory of your own.")
-    for old in base.iterdir():
-        owner = old.name.split("-", 1)[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=base))
 
 
 def _how(code: int) -> str:

@@ -56,12 +56,13 @@ def open_door(address: str, tls: Tls | None) -> Any:
     """
     from pyarrow import flight
 
+    direct = [("grpc.enable_http_proxy", 0)]  # a proxy for the web does not lead to an agent
     if tls is None:
-        return flight.connect(f"grpc://{address}")
+        return flight.connect(f"grpc://{address}", generic_options=direct)
     try:
         options: dict[str, bytes] = {"tls_root_certs": Path(tls.ca).read_bytes()}
         if tls.cert is not None and tls.key is not None:
             options |= {"cert_chain": Path(tls.cert).read_bytes(), "private_key": Path(tls.key).read_bytes()}
     except OSError as error:
         raise AuthError(f"A file of TLS cannot be read: {error}. Correct {AUTHORITY}, {CERTIFICATE}, {KEY}.") from None
-    return flight.connect(f"grpc+tls://{address}", **options)
+    return flight.connect(f"grpc+tls://{address}", generic_options=direct, **options)

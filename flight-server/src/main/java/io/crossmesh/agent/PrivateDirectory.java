@@ -5,6 +5,7 @@ import io.crossmesh.CrossmeshException;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -17,7 +18,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The directory of one agent process, {@code <arena-dir>/crossmesh-<uid>/<name>-<pid>/}, mode 0700.
+ * The directory of one agent process, {@code <arena-dir>/crossmesh-<uid>/<name>-<pid>/}, mode 0700;
+ * with {@code -2} and so on behind it where another container's agent has that name.
  *
  * <p>It lives as long as the process. A process that was killed cannot remove its own, so each one
  * holds a lock on a file inside, which the kernel drops with the process, however it ended: the
@@ -27,6 +29,7 @@ import org.slf4j.LoggerFactory;
 final class PrivateDirectory implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(PrivateDirectory.class);
   private static final String LOCK_FILE = "lock";
+  private static final int SAME_NAMES_MAX = 1000;
 
   // The kernel's file locks belong to the process, and closing any descriptor of a file drops them:
   // a directory of this process must never be probed.
@@ -57,8 +60,7 @@ final class PrivateDirectory implements AutoCloseable {
       try (FileChannel start = openLockFile(startLock);
           FileLock held = start.lock()) {
         removeDead(base);
-        Path path = base.resolve(name + "-" + ProcessHandle.current().pid());
-        Files.createDirectory(path, PrivateFiles.directoryMode());
+        Path path = make(base, name + "-" + ProcessHandle.current().pid());
         FileChannel channel = openLockFile(path.resolve(LOCK_FILE));
         FileLock lock = channel.tryLock();
         if (lock == null || !held.isValid()) {
@@ -100,13 +102,26 @@ final class PrivateDirectory implements AutoCloseable {
     }
   }
 
+  private static Path make(Path base, String name) throws IOException {
+    for (int number = 1; ; number++) {
+      Path path = base.resolve(number == 1 ? name : name + "-" + number);
+      try {
+        return Files.createDirectory(path, PrivateFiles.directoryMode());
+      } catch (FileAlreadyExistsException e) {
+        if (number == SAME_NAMES_MAX) {
+          throw e;
+        }
+      }
+    }
+  }
+
   private static Path ownedBase(Path parent) throws IOException {
     Object uid = ownUid(parent);
     Path base = parent.resolve("crossmesh-" + uid);
     if (!Files.exists(base, LinkOption.NOFOLLOW_LINKS)) {
       try {
         Files.createDirectory(base, PrivateFiles.directoryMode());
-      } catch (java.nio.file.FileAlreadyExistsException e) {
+      } catch (FileAlreadyExistsException e) {
         LOG.debug("another agent made {} at the same time", base);
       }
     }

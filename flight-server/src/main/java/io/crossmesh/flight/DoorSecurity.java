@@ -1,11 +1,15 @@
 package io.crossmesh.flight;
 
+import io.grpc.ProxyDetector;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.NettyServerBuilder;
 import org.apache.arrow.flight.Location;
 
 /** How Flight's connections are protected; the same for all agents of a cluster. */
 public sealed interface DoorSecurity extends AutoCloseable permits PlainDoor, TlsDoor {
+  /** Agents of a cluster reach each other directly, whatever proxy is set for the web. */
+  ProxyDetector DIRECT = address -> null;
+
   /** No encryption: for loopback, and for networks that are trusted. */
   static DoorSecurity plain() {
     return new PlainDoor();

@@ -40,6 +40,7 @@ final class PeerClient implements AutoCloseable {
     NettyChannelBuilder call =
         NettyChannelBuilder.forAddress(address.host(), address.port())
             .maxTraceEvents(0)
+            .proxyDetector(DoorSecurity.DIRECT)
             .maxInboundMessageSize(Integer.MAX_VALUE);
     security.protect(call);
     this.channel = call.build();

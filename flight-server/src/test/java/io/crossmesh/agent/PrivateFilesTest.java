@@ -47,6 +47,15 @@ class PrivateFilesTest {
   }
 
   @Test
+  void anAgentOfTheSameNameAndNumberInAnotherContainerIsLeftAlone() throws IOException {
+    try (PrivateDirectory theirs = PrivateDirectory.create(parent, "a");
+        PrivateDirectory ours = PrivateDirectory.create(parent, "a")) {
+      assertThat(theirs.path()).isDirectory();
+      assertThat(ours.path()).isDirectory().isNotEqualTo(theirs.path());
+    }
+  }
+
+  @Test
   void aLinkInPlaceOfTheUsersDirectoryIsRefused() throws IOException {
     Path base;
     try (PrivateDirectory directory = PrivateDirectory.create(parent, "a")) {

@@ -172,6 +172,7 @@ public final class BulkTransport implements Transport {
     NettyChannelBuilder builder =
         NettyChannelBuilder.forAddress(door.host(), door.port())
             .maxTraceEvents(0)
+            .proxyDetector(DoorSecurity.DIRECT)
             .disableRetry()
             .keepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
             .keepAliveTimeout(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS);
