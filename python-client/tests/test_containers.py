@@ -1,5 +1,6 @@
 """Leaves that are containers: taken apart as JAX takes them apart, and put together with what they know besides."""
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +9,6 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from flax import linen, nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import crossmesh as cm
@@ -66,11 +66,16 @@ class Described(NamedTuple):
 
 
 def trees():
-    state = nnx.state(nnx.Linear(8, 8, rngs=nnx.Rngs(0)))
-    boxed = {"w": linen.Partitioned(jnp.arange(64.0).reshape(8, 8), names=("x", None))}
     quantised = {"w": Quantised(jnp.arange(64, dtype=jnp.int8).reshape(8, 8), jnp.ones((8,), ml_dtypes.bfloat16))}
     named = [Named(jnp.arange(16.0), ("embed",))]
-    return {"state": state, "parameter": state["kernel"], "boxed": boxed, "quantised": quantised, "named": named}
+    made = {"quantised": quantised, "named": named}
+    if importlib.util.find_spec("flax"):
+        from flax import linen, nnx
+
+        state = nnx.state(nnx.Linear(8, 8, rngs=nnx.Rngs(0)))
+        boxed = {"w": linen.Partitioned(jnp.arange(64.0).reshape(8, 8), names=("x", None))}
+        made |= {"state": state, "parameter": state["kernel"], "boxed": boxed}
+    return made
 
 
 @pytest.mark.parametrize("name", sorted(trees()))
