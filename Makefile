@@ -59,7 +59,7 @@ test-lowest: $(WHEEL)
 	.venv-lowest/bin/python -m pip install --quiet -c python-client/lowest.txt "$(WHEEL)[jax,plot,ucx]" pytest pytest-timeout pytest-xdist
 	cd python-client && ../.venv-lowest/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile $(LOWEST)
 	.venv-lowest/bin/python -m pip install --quiet "$(WHEEL)[train]" $(LOWEST_PIPELINE)
-	cd python-client && ../.venv-lowest/bin/python -m pytest tests/test_pipeline_graph.py tests/test_backward.py
+	cd python-client && ../.venv-lowest/bin/python -m pytest tests/test_pipeline_graph.py tests/test_pipeline_inputs.py tests/test_backward.py
 
 # What is installed and run there is said in the script.
 test-debian13: $(WHEEL)
