@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import crossmesh as cm
 from crossmesh import _events as events
+from crossmesh._control import Asks
 from crossmesh._mesh import Mesh
 from crossmesh._sharding import sharding_from_json
 
@@ -48,6 +49,7 @@ class FakeControl:
         self.spares = spares
         self.lock = threading.RLock()
         self.events = {}
+        self.heads = {}
         self.claims = {}
         self.pairs = {}
         self.waiting = {}
@@ -124,6 +126,10 @@ class FakeControl:
         self._check("send", step, staging_set)
         with self.lock:
             pair = self.pairs[channel]
+            if step in pair.dead:
+                self._tell(pair.src, events.Sent(pair.src.number, step, staging_set))
+                self._tell(pair.src, events.StepFailed(pair.src.number, step, cm.TransferCancelled(pair.dead[step])))
+                return
             pair.sends[step] = staging_set
             self._match(pair, step)
 
@@ -198,18 +204,32 @@ class FakeControl:
     def want_sets(self, session, more):
         pass
 
-    def next_events(self, session, wait_millis):
+    def ping(self):
         if self.dead is not None:
             raise self.dead
-        try:
-            event = self.events[session].get(timeout=min(wait_millis, 50) / 1000)
-        except queue.Empty:
-            if self.dead is not None:
-                raise self.dead from None
-            return []
-        if event is None:
-            raise cm.CrossmeshError("no such session")
-        return [event]
+
+    def next_event(self, session, wait_millis, *, ask):
+        if not ask:
+            raise Asks
+        if self.dead is not None:
+            raise self.dead
+        if session not in self.heads:
+            try:
+                event = self.events[session].get(timeout=min(wait_millis, 50) / 1000)
+            except queue.Empty:
+                if self.dead is not None:
+                    raise self.dead from None
+                return None
+            if event is None:
+                raise cm.CrossmeshError("no such session")
+            self.heads[session] = event
+        return self.heads[session]
+
+    def event_told(self, session):
+        del self.heads[session]
+
+    def events_taken(self, session):
+        pass
 
     def plan_json(self, plan):
         raise AssertionError(plan)

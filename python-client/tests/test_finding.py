@@ -136,8 +136,8 @@ def test_the_environment_of_the_jvm_keeps_what_the_user_set():
 
 def test_every_code_has_its_class():
     names = ["LayoutError", "PlanMismatch", "StepMismatch", "PeerLost", "AgentUnavailable", "TransferTimeout",
-             "TransferCancelled", "TransferCorrupted", "ArenaFull", "AuthError", "ScheduleError",
-             "CrossmeshError"]  # fmt: skip
+             "TransferCancelled", "TransferCorrupted", "TooManySteps", "CallbackWaits", "ArenaFull", "AuthError",
+             "ScheduleError", "CrossmeshError"]  # fmt: skip
     for name in names:
         error = _errors.error_of(name, "text")
         assert type(error) is getattr(cm, name)

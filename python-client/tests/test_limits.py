@@ -54,3 +54,20 @@ def test_more_bytes_than_can_be_counted():
     source = cm.Sharding(cm.Mesh((1,), hosts=["a"]), "R")
     with pytest.raises(cm.LayoutError, match="bytes"):
         cm.plan((1 << 62,), "int32", source, source)
+
+
+@pytest.mark.parametrize("shape", [(2**62,), (2**40, 2**40), (65_537,)])
+def test_a_mesh_of_more_devices_than_can_be_is_refused_before_they_are_listed(shape):
+    with pytest.raises(cm.LayoutError, match="more than 65536 devices"):
+        cm.Mesh(shape, hosts=["a"])
+
+
+@pytest.mark.parametrize("container", [lambda x: [x], lambda x: (x,), lambda x: {"x": x}])
+@pytest.mark.parametrize("depth", [250, 100_000])
+def test_a_tree_that_nests_too_deep_is_refused_without_a_stack(container, depth):
+    tree = cm.TensorSpec((4,), "float32")
+    for _ in range(depth):
+        tree = container(tree)
+    layout = cm.Sharding(cm.Mesh((1,), hosts=["a"]), "R")
+    with pytest.raises(cm.LayoutError, match="nests deeper than 200"):
+        cm.plan(tree, src=layout, dst=layout)

@@ -43,7 +43,7 @@ class Line:
             self.events.put(name)
             self.came.set()
 
-    def tell(self):
+    def tell(self, ask):
         while not self.events.empty():
             event = self.events.get()
             if event is None:
@@ -56,8 +56,7 @@ class Line:
     def wait(self, name, timeout=None):
         future = self.futures[name]
         self.reader.until(future.done, timeout)
-        with self.reader.beside():
-            return future.result(20)
+        return self.reader.beside(lambda: future.result(20))
 
     def expect(self, *names):
         self.futures.update({name: Future() for name in names})
@@ -84,7 +83,7 @@ def test_one_that_waits_reads_by_itself_and_tells_what_others_wait_for(line):
     line.expect(*"abc")
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(line.wait, "c")
-        until(lambda: line.reader._waiter is not None and line.reader._turn.locked())
+        until(lambda: line.waiting not in (None, line.thread))
         second = pool.submit(line.wait, "b")
         until(lambda: line.reader._beside)
         line.put(*"abc")

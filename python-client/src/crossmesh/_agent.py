@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import socket
 import time
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ._arena import Arena
-from ._channel import ChannelEnd
+from ._beside import wait_for_all
+from ._channel import ABORT_SECONDS_MAX, ChannelEnd
 from ._control import Control
 from ._errors import AgentUnavailable, AuthError, CrossmeshError, LayoutError
 from ._foreign import agent_host_known
 from ._gateway import Gateway
 from ._jax_seen import is_abstract, jax_if_imported
+from ._numbers import DEPTH_MAX, seconds, whole
 from ._receiver import Receiver
 from ._sender import Sender
 from ._session import Session
@@ -35,6 +37,7 @@ TIMEOUT_SECONDS = 60.0
 HELLO_SECONDS_MIN = 0.1
 PROBE_SECONDS_MAX = 1.0
 SECONDS_BETWEEN = 0.1
+STATUS_SECONDS = 10.0
 
 _End = TypeVar("_End", bound=ChannelEnd)
 
@@ -47,7 +50,6 @@ class Agent:
         self._control = control
         self._status = status
         self._session = Session(control, arena, name, on_close or (lambda: None))
-        self._ends: weakref.WeakSet[ChannelEnd] = weakref.WeakSet()
 
     @property
     def name(self) -> str:
@@ -61,7 +63,7 @@ class Agent:
         src: Any = None,
         *,
         depth: int = 4,
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float | None = None,
         strategy: str | None = None,
         order: str | None = None,
         topology: Topology | None = None,
@@ -81,7 +83,9 @@ class Agent:
         - `src`: the layout on this side: a `cm.Sharding` or `jax.sharding.NamedSharding`, a tree prefix of them, or
             `None` for the leaves' own.
         - `depth`: how many steps may be on the wire.
-        - `timeout`: seconds for the opening, and for each step from its call.
+        - `timeout`: seconds for the opening, and for each step from its call. By default the opening has 60 s, and a
+            step as long as it takes: only the loss of a host or a process ends it, not one that is slow, compiles or
+            stands in a debugger. `result(timeout)` bounds a wait, and the step lives on.
         - `strategy`, `order`, `topology`: as in `cm.plan`; `None` leaves it to the other parties.
         - `devices`: the device indices of this process, if several processes of this host share the mesh. By
             default those of this JAX process (`NamedSharding`), or all of this host.
@@ -110,7 +114,7 @@ class Agent:
         dst: Any = None,
         *,
         depth: int = 4,
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float | None = None,
         strategy: str | None = None,
         order: str | None = None,
         topology: Topology | None = None,
@@ -138,20 +142,40 @@ class Agent:
         """
         return self._open(Receiver, name, tree, dst, depth, timeout, strategy, order, topology, devices, hosts, verify)
 
-    def status(self) -> dict[str, Any]:
-        """What the agent is doing: channels, peers, bytes sent and received, use of the arena."""
-        return dict(self._status()) if self._status is not None else {}
+    def status(self, timeout: float = STATUS_SECONDS) -> dict[str, Any]:
+        """What the agent is doing: channels, peers, bytes sent and received, use of the arena.
+
+        **Raises:** `AgentUnavailable` if it does not answer within `timeout` seconds.
+        """
+        if self._status is None:
+            return {}
+        self._session.origin.check()
+        limit = seconds(timeout, "timeout of a status")
+        return dict(self._session.calls.run(self._status, limit, "its status is not known"))
 
     def close(self) -> None:
         """Close all channels in order, and the connection. Arrays that were received stay good.
 
         In a forked child it does nothing: the connection is the parent's.
+
+        **Raises:** as `close` of a channel; all are closed nevertheless.
         """
         if not self._session.origin.here:
             return
-        for end in list(self._ends):
-            end.close()
+        failure: CrossmeshError | None = None
+        ends = list(self._session.ends)
+        for end in ends:
+            end._start_close()
+        start = time.monotonic()
+        for end in ends:
+            try:
+                if not self._session.in_callback:
+                    end._await_closed(start + end._timeout)
+            except CrossmeshError as error:
+                failure = failure or error
         self._session.close()
+        if failure is not None:
+            raise failure
 
     def __enter__(self) -> Self:
         self._session.origin.check()
@@ -161,8 +185,8 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and self._session.origin.here:
-            for end in list(self._ends):
-                end.abort(f"{type(error).__name__}: {error}")
+            told = [end._begin_abort(f"{type(error).__name__}: {error}") for end in list(self._session.ends)]
+            wait_for_all([one for one in told if one is not None], ABORT_SECONDS_MAX)
         self.close()
 
     def __repr__(self) -> str:
@@ -175,7 +199,7 @@ class Agent:
         tree: Any,
         layout: Any,
         depth: int,
-        timeout: float,
+        timeout: float | None,
         strategy: str | None,
         order: str | None,
         topology: Topology | None,
@@ -184,10 +208,8 @@ class Agent:
         verify: bool,
     ) -> _End:
         self._session.origin.check()
-        if depth < 1:
-            raise LayoutError(f"Channel {name!r}: depth is at least 1, got {depth}.")
-        if not timeout > 0:
-            raise LayoutError(f"Channel {name!r}: timeout is a positive number of seconds, got {timeout!r}.")
+        depth = whole(depth, 1, DEPTH_MAX, f"Channel {name!r}: depth")
+        limit = None if timeout is None else seconds(timeout, f"Channel {name!r}: timeout")
         side = "source" if kind._side == "src" else "destination"
         leaves, treedef = resolve(tree, layout, side, self._hosts_of_jax(hosts))
         if not leaves:
@@ -211,15 +233,32 @@ class Agent:
             ],
             "devices": list(mine),
             "depth": depth,
-            "timeout": float(timeout),
+            "timeout": TIMEOUT_SECONDS if limit is None else limit,
+            "step_timeout": limit,
             "strategy": strategy,
             "order": order,
             "topology": None if topology is None else topology._to_json(),
             "verify": verify,
         }
-        end = kind(self._session, name, leaves, treedef, mine, request)
-        self._ends.add(end)
-        return end
+        self._check_only(kind, name, mine)
+        return kind(self._session, name, leaves, treedef, mine, request)
+
+    def _check_only(self, kind: type[ChannelEnd], name: str, devices: Sequence[int]) -> None:
+        """Refuse a second end of a channel beside the first, which would get what is meant for this one."""
+        if self._same_end(kind, name, devices):
+            gc.collect()  # an end and its pending steps refer to each other
+        if self._same_end(kind, name, devices):
+            raise LayoutError(
+                f"Channel {name!r} is open in this process already, on the same side and for the same devices. Close "
+                "that end first, or give this one another name. (A name or a traceback may still refer to an end that "
+                "was interrupted.)"
+            )
+
+    def _same_end(self, kind: type[ChannelEnd], name: str, devices: Sequence[int]) -> bool:
+        return any(
+            end.name == name and type(end) is kind and not end.is_over() and not end._devices.isdisjoint(devices)
+            for end in list(self._session.ends)
+        )
 
     def _hosts_of_jax(self, hosts: Sequence[str] | None) -> Sequence[str] | None:
         jax = jax_if_imported()

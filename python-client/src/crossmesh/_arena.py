@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import mmap
 import os
 from collections.abc import Callable
@@ -21,8 +22,9 @@ ALIGNMENT = 64
 
 
 _numbers = count()
-_owned: dict[int, ref[Bytes]] = {}
-"""Of arrays whose end is told. A tenth of what `weakref.finalize` costs, for every step that is received."""
+_owned: dict[int, tuple[ref[Bytes], Callable[[], object]]] = {}
+"""Of arrays whose end is told, and how; it may be told twice. A tenth of what `weakref.finalize` costs, for every step
+that is received."""
 
 
 class Arena:
@@ -52,16 +54,27 @@ class Arena:
         return np.frombuffer(self._memory, np.uint8, nbytes, base)
 
     def owned(self, base: int, nbytes: int, release: Callable[[], object]) -> Bytes:
-        """As `root`; `release` is called when nothing reads the memory any more. It must not block."""
+        """As `root`; `release` is called when nothing reads the memory any more, perhaps twice. It must not block."""
         root = self.root(base, nbytes)
         number = next(_numbers)
 
         def let_go(_: object) -> None:
-            del _owned[number]
+            release()
+            _owned.pop(number, None)
+
+        _owned[number] = ref(root, let_go), release
+        return root
+
+
+def sweep() -> None:
+    """Tell once more of arrays that nothing reads any more: an exception may have come in the middle of telling it."""
+    for number, (array, release) in list(_owned.items()):
+        if array() is None and _owned.pop(number, None) is not None:
             release()
 
-        _owned[number] = ref(root, let_go)
-        return root
+
+# At the end of the interpreter the modules go before what names still hold. The agent learns it by our end.
+atexit.register(_owned.clear)
 
 
 def aligned(nbytes: int) -> Bytes:

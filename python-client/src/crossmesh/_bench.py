@@ -195,7 +195,10 @@ class _End:
             if time.monotonic() > deadline:
                 raise TransferTimeout(f"Nothing happened for {STEP_SECONDS_MAX:g} s.")
             self.control.await_events(self.session, WAIT_MILLIS)
-            self._events = list(self.control.next_events(self.session, 0))
+            while (event := self.control.next_event(self.session, 0, ask=True)) is not None:
+                self.control.event_told(self.session)
+                self._events.append(event)
+            self.control.events_taken(self.session)
         event = self._events.pop(0)
         if isinstance(event, ChannelFailed | StepFailed):
             raise event.error

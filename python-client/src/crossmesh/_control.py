@@ -6,10 +6,13 @@ texts; tensor bytes never pass here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ._events import Event
+
+
+class Asks(Exception):
+    """The next event has to be asked for by a call."""
 
 
 class PlanHolder(Protocol):
@@ -73,8 +76,22 @@ class Control(PlanHolder, Protocol):
     def close_session(self, session: int) -> None:
         """End a session and all that it holds."""
 
-    def next_events(self, session: int, wait_millis: int) -> Sequence[Event]:
-        """What has happened; without a ring it waits for it, and nothing may come within the time."""
+    def ping(self) -> None:
+        """Return when the agent answers."""
+
+    def next_event(self, session: int, wait_millis: int, *, ask: bool) -> Event | None:
+        """What has happened next; it stays the next until `event_told`.
+
+        `None` if nothing has, and without a ring it waits for it. With `ask` false no call is made for it.
+
+        **Raises:** `Asks` where a call is needed and may not be made.
+        """
+
+    def event_told(self, session: int) -> None:
+        """The next event was told; the one after it is the next."""
+
+    def events_taken(self, session: int) -> None:
+        """After the last event for now."""
 
     def has_ring(self, session: int) -> bool:
         """Whether events can be waited for before they are taken, and the wait be ended."""

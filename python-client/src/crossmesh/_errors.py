@@ -1,4 +1,4 @@
-"""The closed list of failures. Each class answers to one `Code` of the Java side."""
+"""The closed list of failures. Each class answers to one `Code` of the Java side, but for `CallbackWaits`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ class TransferCorrupted(CrossmeshError):
     """Bytes arrived otherwise than they were sent, and sending them again did not help."""
 
 
+class TooManySteps(CrossmeshError):
+    """More steps are posted than are kept; wait for some to end before posting more."""
+
+
+class CallbackWaits(CrossmeshError, RuntimeError):
+    """A callback waits on the thread that would bring what it waits for."""
+
+
 class ArenaFull(CrossmeshError):
     """The shared-memory arena of a host cannot hold what a channel needs."""
 
@@ -66,6 +74,8 @@ _BY_NAME: dict[str, type[CrossmeshError]] = {
         TransferTimeout,
         TransferCancelled,
         TransferCorrupted,
+        TooManySteps,
+        CallbackWaits,
         ArenaFull,
         AuthError,
         ScheduleError,

@@ -83,6 +83,19 @@ class Closed:
 Event = Opened | Sent | Delivered | Received | StepFailed | ChannelFailed | Closed
 
 
+def decode(event: dict[str, Any]) -> Event:
+    """One event as it crosses the gateway; one that cannot be read ends its channel here, and no other."""
+    try:
+        return read_event(event)
+    except Exception as error:  # noqa: BLE001  (whatever an agent of another version tells)
+        channel = event.get("channel", -1) if isinstance(event, dict) else -1
+        told = CrossmeshError(
+            f"The agent told an event that this client cannot read ({type(error).__name__}: {error}). "
+            "Run the same version of crossmesh on both sides."
+        )
+        return ChannelFailed(channel, told)
+
+
 def read_event(event: dict[str, Any]) -> Event:
     """One event as it crosses the gateway."""
     channel = event["channel"]

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _fork, _ring
+from ._control import Asks
 from ._errors import AgentUnavailable, AuthError, error_of
-from ._events import Delivered, Event, Received, Sent, read_event
+from ._events import Delivered, Event, Received, Sent, decode
 from ._lifeline import Lifeline
 
 CALL_SECONDS_MAX = 120.0
 LIFELINE_SECONDS_MAX = 30.0
+_IN_RECORDS = (_ring.SENT, _ring.DELIVERED, _ring.RECEIVED)
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Gateway:
         self._gateway = OnceGateway(port, token, CALL_SECONDS_MAX)
         self._methods: dict[str, Any] = {}
         self._rings: dict[int, _Hot] = {}
+        self._asked: dict[int, deque[Event]] = {}  # of sessions without a ring
         self._closed = False
         self._lock = threading.Lock()
 
@@ -202,6 +205,7 @@ class Gateway:
     def close_session(self, session: int) -> None:
         """See `Control`."""
         self._rings.pop(session, None)
+        self._asked.pop(session, None)
         try:
             self._call("closeSession", session)
         finally:
@@ -219,29 +223,52 @@ class Gateway:
         if hot is not None:
             hot.ring.wait(wait_millis)
 
-    def next_events(self, session: int, wait_millis: int) -> list[Event]:
+    def ping(self) -> None:
+        """See `Control`."""
+        self._call("hello")
+
+    def next_event(self, session: int, wait_millis: int, *, ask: bool) -> Event | None:
         """See `Control`."""
         hot = self._rings.get(session)
         if hot is None:
-            return self._asked(session, wait_millis)
+            return self._next_asked(self._asked_events(session), session, wait_millis, ask=ask)
         try:
-            records = hot.ring.take()
+            record = hot.ring.peek()
         except _ring.RingOver:
-            return self._asked(session, 0)  # says how the session or the agent ended
-        events: list[Event] = []
-        for kind, channel, step, first, second, third in records:
-            match kind:
-                case _ring.SENT:
-                    events.append(Sent(channel, step, first))
-                case _ring.DELIVERED:
-                    events.append(Delivered(channel, step))
-                case _ring.RECEIVED:
-                    events.append(Received(channel, step, first, second, third != 0))
-                case _:
-                    if not hot.asked:
-                        hot.asked.extend(self._asked(session, 0))
-                    events.append(hot.asked.popleft())
-        return events
+            return self._next_asked(hot.asked, session, 0, ask=ask)  # says how the session or the agent ended
+        if record is None:
+            return None
+        kind, channel, step, first, second, third = record
+        match kind:
+            case _ring.DELIVERED:
+                return Delivered(channel, step)
+            case _ring.RECEIVED:
+                return Received(channel, step, first, second, third != 0)
+            case _ring.SENT:
+                return Sent(channel, step, first)
+            case _:
+                return self._next_asked(hot.asked, session, 0, ask=ask)
+
+    def event_told(self, session: int) -> None:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is None:
+            self._asked_events(session).popleft()
+            return
+        try:
+            record = hot.ring.peek()
+        except _ring.RingOver:
+            record = None
+        if record is None or record[0] not in _IN_RECORDS:
+            hot.asked.popleft()
+        if record is not None:
+            hot.ring.told()
+
+    def events_taken(self, session: int) -> None:
+        """See `Control`."""
+        hot = self._rings.get(session)
+        if hot is not None:
+            hot.ring.made_room()
 
     def nudge(self, session: int) -> bool:
         """See `Control`."""
@@ -256,8 +283,15 @@ class Gateway:
         if hot is not None:
             hot.ring.want_sets(more)
 
-    def _asked(self, session: int, wait_millis: int) -> list[Event]:
-        return [read_event(event) for event in self._call("nextEvents", session, wait_millis)["events"]]
+    def _asked_events(self, session: int) -> deque[Event]:
+        return self._asked.setdefault(session, deque())
+
+    def _next_asked(self, asked: deque[Event], session: int, wait_millis: int, *, ask: bool) -> Event | None:
+        if not asked:
+            if not ask:
+                raise Asks
+            asked.extend(decode(event) for event in self._call("nextEvents", session, wait_millis)["events"])
+        return asked[0] if asked else None
 
     def _put(self, session: int, kind: int, channel: int, number: int, staging_set: int = 0) -> bool:
         hot = self._rings.get(session)

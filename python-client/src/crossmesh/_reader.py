@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeVar
+
+from ._beside import holding
+from ._control import Asks
 
 # Without the names that the wrappers look up of what was set before, which takes longer than setting it.
 _setsignal = inspect.unwrap(signal.signal)
@@ -19,6 +22,11 @@ WAIT_MILLIS = 1000
 LINGER_SECONDS = 0.005
 """How long the reading thread leaves events to whoever waited last: who waits in a loop wakes no other thread."""
 
+HELD_BACK = (signal.SIGINT, signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals whose handlers people let raise."""
+
+T = TypeVar("T")
+
 
 class Reader:
     """Reads events and tells them, on one thread at a time.
@@ -26,24 +34,26 @@ class Reader:
     A thread that waits for a transfer reads by itself meanwhile, since waking the reading thread, which then wakes the
     waiting one, takes twice as long. One does so at a time; others wait as for any future.
 
-    What was taken is told, whatever happens: an interrupt from the keyboard is heard while a thread waits for events,
-    and held back while it tells them.
+    What was taken is told, whatever happens: a signal's handler is heard while a thread waits for events, and held back
+    while it tells them. Where an exception comes all the same, the reading thread tells that event again.
 
     **Arguments:**
 
     - `wait`: waits up to so many milliseconds for events, takes none.
-    - `tell`: takes the events that are there and tells them, without waiting; false when none will ever come again.
+    - `tell`: takes the events that are there and tells them; false when none will ever come again. Its argument says
+        whether this is the reading thread, which alone may ask the agent; for others, `Asks` leaves the rest to it.
     - `nudge`: ends a present `wait`, or the next; false where that cannot be done.
     """
 
-    def __init__(self, wait: Callable[[int], None], tell: Callable[[], bool], nudge: Callable[[], bool]) -> None:
+    def __init__(self, wait: Callable[[int], None], tell: Callable[[bool], bool], nudge: Callable[[], bool]) -> None:
         self._wait = wait
         self._tell = tell
         self._nudge = nudge
-        self._turn = threading.Lock()
-        self._changed = threading.Condition(threading.Lock())
-        self._waiter: int | None = None
-        self._beside = 0  # threads that wait for a future while another one reads
+        self._turn: Any = threading.RLock()  # of which a thread can tell whether it holds it
+        self._guard = threading.Lock()
+        self._changed = threading.Condition(self._guard)
+        self._waiter: object | None = None
+        self._beside: set[object] = set()  # who waits for a future while another thread reads
         self._left = 0.0
         self._over = False
 
@@ -52,113 +62,147 @@ class Reader:
         while not self._over and not until():
             with self._turn:
                 self._wait(WAIT_MILLIS)
-                self._read()
+                if not self._over and not self._tell(True):
+                    self._over = True
             with self._changed:
                 while self._waiter is not None or self._lingers():
                     self._changed.wait(LINGER_SECONDS)
 
     def _lingers(self) -> bool:
-        return self._beside == 0 and time.monotonic() - self._left < LINGER_SECONDS
+        return not self._beside and time.monotonic() - self._left < LINGER_SECONDS
+
+    @property
+    def reading(self) -> bool:
+        """Whether this very thread reads and tells events just now."""
+        return bool(self._turn._is_owned())
 
     def until(self, done: Callable[[], bool], timeout: float | None) -> None:
         """Read on the calling thread until something is done, if nobody else that waits does so.
 
-        Returns early when the time is over or no events will come.
+        Returns early when the time is over, no events will come, or the next is left to the reading thread.
         """
-        me = threading.get_ident()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with _Shield() as shield:
-            with self._changed:
-                if self._waiter is not None or self._over:
-                    return
-                self._waiter = me
-            turn = False
+        me = object()
+        shield = _Shield()
+        try:
+            shield.put_up()
+            if holding(self._guard, self._enter, me):
+                with contextlib.suppress(Asks):
+                    self._read_until(done, None if timeout is None else time.monotonic() + timeout, shield)
+            self._leave(me)
+            shield.take_down()
+        except BaseException:
+            self._leave(me)
+            shield.take_down()
+            shield.hear()
+            raise
+        shield.hear()
+
+    def _enter(self, me: object) -> bool:
+        if self._waiter is not None or self._over:
+            return False
+        self._waiter = me
+        return True
+
+    def _read_until(self, done: Callable[[], bool], deadline: float | None, shield: _Shield) -> None:
+        if not self._take_turn(deadline):
+            return
+        while not done() and not self._over:
+            left = WAIT_MILLIS if deadline is None else int(1000 * (deadline - time.monotonic()))
+            if left <= 0:
+                return
             try:
-                turn = self._take_turn(deadline)
-                while turn and not done() and not self._over:
-                    left = WAIT_MILLIS if deadline is None else int(1000 * (deadline - time.monotonic()))
-                    if left <= 0:
-                        return
-                    try:
-                        shield.lift()
-                        self._wait(min(left, WAIT_MILLIS))
-                    finally:
-                        shield.drop()
-                    self._read()
+                shield.lift()
+                self._wait(min(left, WAIT_MILLIS))
             finally:
                 shield.drop()
-                if turn:
-                    self._turn.release()
-                with self._changed:
-                    self._waiter = None
-                    self._left = time.monotonic()
-                    if self._beside:
-                        self._changed.notify_all()
+            if not self._over and not self._tell(False):
+                self._over = True
 
-    @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Around waiting for a future that another thread's reading brings: who leaves wakes the reading thread."""
-        with self._changed:
-            self._beside += 1
-            if self._waiter is None:
+    def _leave(self, me: object) -> None:
+        """Let others read. Harmless when it is done twice."""
+        if self._waiter is me:
+            if self._turn._is_owned():
+                self._turn.release()
+            holding(self._guard, self._free, me)
+
+    def _free(self, me: object) -> None:
+        if self._waiter is me:
+            self._left = time.monotonic()
+            if self._beside:
                 self._changed.notify_all()
+            self._waiter = None
+
+    def beside(self, wait: Callable[[], T]) -> T:
+        """Wait for something that another thread's reading brings: the reading thread is woken for it."""
+        me = object()
         try:
-            yield
-        finally:
-            with self._changed:
-                self._beside -= 1
+            holding(self._guard, self._join, me)
+            result = wait()
+            self._beside.discard(me)
+        except BaseException:
+            self._beside.discard(me)
+            raise
+        return result
+
+    def _join(self, me: object) -> None:
+        self._beside.add(me)
+        if self._waiter is None:
+            self._changed.notify_all()
 
     @property
     def waited_elsewhere(self) -> bool:
         """Whether a thread other than this one reads while it waits for something."""
-        return self._waiter not in (None, threading.get_ident())
+        return self._waiter is not None and not self.reading
 
     def _take_turn(self, deadline: float | None) -> bool:
         if self._turn.acquire(blocking=False):
             return True
-        return self._nudge() and self._turn.acquire(
-            timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic())
+        return self._nudge() and bool(
+            self._turn.acquire(timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic()))
         )
-
-    def _read(self) -> None:
-        if not self._over and not self._tell():
-            self._over = True
 
 
 class _Shield:
-    """Holds interrupts from the keyboard back on the main thread, which alone hears them; elsewhere it does nothing."""
+    """Holds signals back on the main thread, which alone hears them; elsewhere it does nothing."""
 
     def __init__(self) -> None:
-        self._handler: Any = None
+        self._handlers: dict[int, Any] = {}
         self._lifted = False
-        self._held = False
+        self._down = False
+        self._held: list[int] = []
 
-    def __enter__(self) -> Self:
+    def put_up(self) -> None:
+        """From now on they are held back."""
         if threading.current_thread() is threading.main_thread():
-            present = _getsignal(signal.SIGINT)
-            if callable(present):
-                self._handler = present
-                _setsignal(signal.SIGINT, self._hear)
-        return self
+            for number in HELD_BACK:
+                present = _getsignal(number)
+                if callable(present):
+                    self._handlers[number] = present
+                    _setsignal(number, self._hear)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._handler is not None:
-            _setsignal(signal.SIGINT, self._handler)
-            self.lift()
+    def take_down(self) -> None:
+        """The handlers are as they were before. Harmless when it is done twice."""
+        self._down = True
+        for number, handler in self._handlers.items():
+            _setsignal(number, handler)
 
     def lift(self) -> None:
-        """They are heard from now on, also the one that was held back."""
+        """They are heard from now on, also those that were held back."""
         self._lifted = True
-        if self._held:
-            self._hear(signal.SIGINT, None)
+        self.hear()
 
     def drop(self) -> None:
         """They are held back again."""
         self._lifted = False
 
+    def hear(self) -> None:
+        """Let the handlers have what was held back."""
+        while self._held:
+            number = self._held.pop(0)
+            self._handlers[number](number, None)
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._held = not self._lifted
-        if self._lifted:
-            self._handler(number, frame)
+        if self._lifted or self._down:
+            self._handlers[number](number, frame)
+        else:
+            self._held.append(number)

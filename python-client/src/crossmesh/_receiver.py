@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
 
 from ._arena import Bytes, aligned
+from ._beside import holding
 from ._channel import ChannelEnd
-from ._errors import CrossmeshError, LayoutError
+from ._errors import CrossmeshError, LayoutError, TooManySteps, TransferCancelled
 from ._events import Opened, Received
 from ._places import Places
 from ._spec import Leaf
 from ._transfer import Transfer
+
+POSTED_STEPS_MAX = 16_384
+"""How many steps of a channel may be asked for and not over."""
 
 
 class Receiver(ChannelEnd):
     """The end that receives. Made by `Agent.receiver`."""
 
     _side = "dst"
+    _lacks = "has not arrived"
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._unposted: list[int] = []
+        self._abandoned: deque[Transfer] = deque()  # of calls that an exception ended
         self._copies = 0
         self._places: Places | None = None
         self._named: list[int] = []
@@ -48,7 +55,8 @@ class Receiver(ChannelEnd):
 
         **Raises:**
 
-        `StepMismatch` for a step that is not larger; what ended the channel, if it is over.
+        `StepMismatch` for a step that is not larger; `TooManySteps` beyond 16,384 that are not over; what ended the
+        channel, if it is over. After any other exception, as from an interrupt, the step is cancelled for all parties.
 
         !!! Example
 
@@ -58,21 +66,55 @@ class Receiver(ChannelEnd):
             ```
         """
         self._session.origin.check()
-        with self._lock:
-            transfer = self._new_transfer(step)
-            if self._opened is None:
-                self._unposted.append(transfer.step)
-            else:
-                self._post(transfer.step)
-        return transfer
+        number = self._step_number(step)
+        transfer = Transfer(self)
+        try:
+            holding(self._lock, self._ask, transfer, number)
+            return transfer
+        except BaseException:
+            if transfer.step >= 0:
+                self._abandoned.append(transfer)
+                self._session.calls.later(self._settle_abandoned)
+            raise
+
+    def _ask(self, transfer: Transfer, step: int | None) -> None:
+        if self._abandoned:
+            self._settle()
+        if len(self._transfers) >= POSTED_STEPS_MAX:
+            raise TooManySteps(
+                f"Channel {self.name!r}: {len(self._transfers)} steps are asked for and have not arrived, which is as "
+                "many as may be. Wait for some results before you ask for more."
+            )
+        self._number(transfer, step)
+        if self._opened is None:
+            self._unposted.append(transfer.step)
+        else:
+            self._post(transfer.step)
 
     def _post(self, step: int) -> None:
         try:
             self._session.control.recv(self._session.number, self._channel, step)
         except CrossmeshError as error:
-            transfer = self._transfers.pop(step, None)
+            transfer = self._transfers.get(step)
             if transfer is not None:
-                transfer._fail(error)
+                self._end_step(transfer, error)
+
+    def _settle_abandoned(self) -> None:
+        holding(self._lock, self._settle)
+
+    def _settle(self) -> None:
+        """End steps for all parties whose calls an exception ended; the agent may know of them or not."""
+        while self._abandoned:
+            transfer = self._abandoned[0]
+            step = transfer.step
+            if self._opened is not None:
+                self._post(step)  # so that none is missing between those before and after
+            elif step not in self._unposted:
+                self._unposted.append(step)
+            text = self._cancellation(transfer, "an exception ended recv() before it was done")
+            self._tell_cancelled(step, text)
+            self._end_step(transfer, TransferCancelled(text))
+            self._abandoned.popleft()
 
     def on_open(self, event: Opened) -> None:
         """See `Listener`."""
@@ -80,17 +122,15 @@ class Receiver(ChannelEnd):
             twice = [_boxes_held_twice(leaf, self._session.host) for leaf in self._leaves]
             self._places = Places(event.tiles, self._leaves, lambda tile: tile.box in twice[tile.tensor])
             self._named = [number for number, leaf in enumerate(self._leaves) if leaf.named is not None]
-            super().on_open(event)
             for step in self._unposted:
-                if step in self._transfers:
-                    self._post(step)
+                self._post(step)
             self._unposted.clear()
+            super().on_open(event)
 
     def on_received(self, event: Received) -> None:
         """See `Listener`."""
         opened = self._opened
-        with self._lock:
-            transfer = self._transfers.pop(event.step, None)
+        transfer = self._transfers.get(event.step)
         assert opened is not None
         if event.copy and transfer is not None:
             self._copies += 1
@@ -102,7 +142,7 @@ class Receiver(ChannelEnd):
 
     def _copy_out(self, transfer: Transfer, event: Received, opened: Opened) -> None:
         memory = aligned(opened.set_bytes)
-        np.copyto(memory, self._session.received(event, opened.set_bytes))
+        np.copyto(memory, self._session.copied(event, opened.set_bytes))
         self._hand_over(transfer, memory)
 
     def _hand_over(self, transfer: Transfer, memory: Bytes) -> None:
@@ -115,6 +155,7 @@ class Receiver(ChannelEnd):
             failure = LayoutError(f"Channel {self.name!r}, step {transfer.step}: the tiles arrived, but {error!r}.")
             failure.__cause__ = error
             transfer._fail(failure)
+        self._transfers.pop(transfer.step, None)
 
     def _arrange(self, memory: Bytes) -> Any:
         places = self._places

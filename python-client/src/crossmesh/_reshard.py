@@ -8,6 +8,7 @@ called, and which old channel makes room for it. That they have the same argumen
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import secrets
 import threading
@@ -21,7 +22,7 @@ import jax
 from . import _fork
 from ._agent import TIMEOUT_SECONDS, Agent, connect
 from ._calls import Call, Calls
-from ._errors import AgentUnavailable, LayoutError
+from ._errors import AgentUnavailable, CrossmeshError, LayoutError
 from ._foreign import known_hosts, process_places
 from ._jax_arrays import assemble, check_holdable, local_devices
 from ._jax_private import Store, job_id, job_store, with_weak_type
@@ -421,10 +422,10 @@ def _job(agent: Agent, hosts: list[str] | None) -> _Job:
 
 def _close() -> None:
     with _lock:
-        while _jobs:
-            _jobs.pop().close()
-        while _agents:
-            _agents.pop().close()
+        for kept in (_jobs, _agents):
+            while kept:
+                with contextlib.suppress(CrossmeshError):
+                    kept.pop().close()
 
 
 def _alone() -> str:

@@ -14,8 +14,10 @@ import select
 import threading
 import time
 import weakref
+from typing import Any
 
 from . import _fork
+from ._beside import holding
 from ._errors import AgentUnavailable
 
 RECORDS = 4096
@@ -60,7 +62,7 @@ class Ring:
 
     def __init__(self, ring: str, bell: str, agent_bell: str) -> None:
         self._origin = _fork.Origin()
-        self._lock = threading.Lock()
+        self._lock: Any = threading.RLock()  # of which a thread can tell whether it holds it
         self._fence = threading.Lock()
         self._tail = 0
         self._head = 0
@@ -98,11 +100,7 @@ class Ring:
         **Raises:** `RingOver`; `AgentUnavailable` in a forked child, or when no room comes.
         """
         self._origin.check()
-        with self._lock:
-            self._check()
-            if self._full():
-                self._wait_for_room()
-            self._write(kind, channel, number, staging_set)
+        holding(self._lock, self._put, kind, channel, number, staging_set)
         self._wake_if_asleep()
 
     def try_put(self, kind: int, channel: int, number: int) -> bool:
@@ -111,17 +109,30 @@ class Ring:
         **Raises:** `RingOver`; `AgentUnavailable` in a forked child.
         """
         self._origin.check()
-        if not self._lock.acquire(blocking=False):
-            return False
+        lock = self._lock
+        if lock._is_owned():
+            return False  # a finalizer in the middle of this thread's own command
         try:
-            self._check()
-            if self._full():
+            if not lock.acquire(blocking=False):
                 return False
-            self._write(kind, channel, number, 0)
-        finally:
-            self._lock.release()
-        self._wake_if_asleep()
-        return True
+            self._check()
+            room = not self._full()
+            if room:
+                self._write(kind, channel, number, 0)
+            lock.release()
+        except BaseException:
+            if lock._is_owned():
+                lock.release()
+            raise
+        if room:
+            self._wake_if_asleep()
+        return room
+
+    def _put(self, kind: int, channel: int, number: int, staging_set: int) -> None:
+        self._check()
+        if self._full():
+            self._wait_for_room()
+        self._write(kind, channel, number, staging_set)
 
     def _full(self) -> bool:
         return bool(self._tail - self._words[_COMMANDS_HEAD] >= RECORDS)
@@ -147,9 +158,7 @@ class Ring:
         self._origin.check()
         words = self._words
         words[_CLIENT_SLEEPS] = 1
-        with self._fence:
-            quiet = words[_EVENTS_TAIL] == self._head and not words[_OVER]
-        if quiet:
+        if holding(self._fence, self._quiet):
             for file, what in self._poll.poll(wait_millis):
                 if what & select.POLLIN:
                     os.read(file, 4096)
@@ -157,16 +166,37 @@ class Ring:
                     self._hung_up = True
         words[_CLIENT_SLEEPS] = 0
 
-    def take(self) -> list[Record]:
-        """The events that are there.
+    def _quiet(self) -> bool:
+        return bool(self._words[_EVENTS_TAIL] == self._head and not self._words[_OVER])
+
+    def peek(self) -> Record | None:
+        """The next event, which stays the next until `told`; `None` if there is none yet.
 
         **Raises:** `RingOver` once nothing is left to take; `AgentUnavailable` in a forked child.
         """
         self._origin.check()
-        events = self._read()
-        if not events and (self._hung_up or self._words[_OVER]):
+        words, head = self._words, self._head
+        tail = words[_EVENTS_TAIL]
+        if tail == head:
+            if self._hung_up or words[_OVER]:
+                raise RingOver
+            return None
+        if not head < tail <= head + RECORDS:
             raise RingOver
-        return events
+        at = _EVENTS + (head % RECORDS) * _RECORD
+        return tuple(words[at : at + 6])  # type: ignore[return-value]
+
+    def told(self) -> None:
+        """The next event has been told: its record is the agent's again."""
+        self._head = self._words[_EVENTS_HEAD] = self._head + 1
+
+    def made_room(self) -> None:
+        """After events were taken: the agent may have more, for which there was no room."""
+        if holding(self._fence, self._waiting):
+            self._wake_agent()
+
+    def _waiting(self) -> bool:
+        return bool(self._words[_EVENTS_WAIT])
 
     def want_sets(self, more: int) -> None:
         """So many more threads wait for a staging set, or fewer: only then the agent wakes us for one.
@@ -174,11 +204,13 @@ class Ring:
         Those that are free already may lie here untaken, so who reads is woken, too.
         """
         self._origin.check()
-        with self._lock:
-            self._wanting += more
-            self._words[_SETS_WANTED] = self._wanting
+        holding(self._lock, self._want, more)
         if more > 0:
             self.nudge()
+
+    def _want(self, more: int) -> None:
+        self._wanting += more
+        self._words[_SETS_WANTED] = self._wanting
 
     def nudge(self) -> None:
         """End a present `wait`, or the next. Any thread may call it."""
@@ -189,24 +221,6 @@ class Ring:
         """See `Forking`. The child shares the memory: a record of its own would be taken for one of the parent's."""
         for file in self._files:
             _fork.cut_off(file)
-
-    def _read(self) -> list[Record]:
-        words, head = self._words, self._head
-        tail = words[_EVENTS_TAIL]
-        if tail == head:
-            return []
-        if not head < tail <= head + RECORDS:
-            raise RingOver
-        events: list[Record] = []
-        for position in range(head, tail):
-            at = _EVENTS + (position % RECORDS) * _RECORD
-            events.append(tuple(words[at : at + 6]))  # type: ignore[arg-type]
-        self._head = words[_EVENTS_HEAD] = tail
-        with self._fence:
-            waiting = words[_EVENTS_WAIT]
-        if waiting:
-            self._wake_agent()
-        return events
 
     def _wait_for_room(self) -> None:
         deadline = time.monotonic() + ROOM_SECONDS_MAX

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import FINISHED
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from ._beside import Flag
 from ._errors import AgentUnavailable, CrossmeshError, TransferCancelled
+from ._numbers import wait_seconds
+
+_log = logging.getLogger(__name__)
 
 
-class _Canceller(Protocol):
+class _End(Protocol):
+    name: str
+    _lacks: str
+
     def _cancel(self, transfer: Transfer, reason: str) -> None: ...
 
     def _check_process(self) -> None: ...
 
-    def _attend(self, transfer: Transfer, timeout: float | None) -> AbstractContextManager[None]: ...
+    def _wait(self, transfer: Transfer, until: Callable[[], bool], timeout: float | None, what: str) -> bool: ...
+
+    @property
+    def _on_own_thread(self) -> bool: ...
 
 
 class Transfer(Future[Any]):
@@ -29,12 +38,16 @@ class Transfer(Future[Any]):
     error. Callbacks run on a thread of crossmesh or on one that waits for a result, and must not block.
     """
 
-    def __init__(self, end: _Canceller, step: int) -> None:
+    def __init__(self, end: _End) -> None:
         super().__init__()
         self._end = end
-        self._step = step
+        self._step = -1  # until the call has taken a number
+        self._called = 0.0
         self._taken = False
-        self._settled: threading.Event | None = None  # made by who waits for it, as hardly anybody does
+        self._told = False  # the agent may know of it
+        self._abandoned = False  # an exception came out of the call: nobody knows of this
+        self._settled: Flag | None = None  # made by who waits for it, as hardly anybody does
+        self._ended: Flag | None = None
         self._cancelled_here = False
         self._awaited: Callable[[], None] | None = None  # ends the wait of a thread that reads events meanwhile
 
@@ -68,13 +81,28 @@ class Transfer(Future[Any]):
         **Raises:** `TimeoutError` if it is not over in time, and it lives on; its own error if it failed.
         """
         self._check_process()
-        if self.done():
-            return super().result(0)
-        start = time.monotonic()
-        with self._end._attend(self, timeout):
-            if timeout is not None:
-                timeout = max(0.0, timeout - (time.monotonic() - start))
-            return super().result(timeout)
+        if self._state != FINISHED:
+            self._wait_over(timeout)
+        if self._exception is not None:
+            raise self._exception
+        return self._result
+
+    def _wait_over(self, timeout: float | None) -> None:
+        limit = wait_seconds(timeout, "timeout of a result")
+        if not self._end._wait(self, self.done, limit, f"{self._label} {self._end._lacks}"):
+            raise TimeoutError(f"S{self._label[1:]} {self._end._lacks} after {limit:g} s. It lives on: wait again.")
+
+    @property
+    def _label(self) -> str:
+        return f"step {self._step} of channel {self._end.name!r}"
+
+    def _park(self, seconds: float) -> None:
+        """Wait while another thread hears events."""
+        if self._ended is None:
+            self._ended = Flag()
+        ended = self._ended
+        if self._state != FINISHED:
+            ended.wait(seconds)
 
     def read(self, timeout: float | None = None) -> None:
         """Wait until the bytes of `x` are taken: from then on it may be donated or overwritten.
@@ -87,9 +115,12 @@ class Transfer(Future[Any]):
 
         `TimeoutError` if they are not taken in time; the transfer's own error if it failed before they were.
         """
+        if self._taken:
+            return
         self._check_process()
-        if not self._await_settled(timeout):
-            raise TimeoutError(f"The tensors of step {self._step} were not read within {timeout} s; the send goes on.")
+        limit = wait_seconds(timeout, "timeout of a read")
+        if self._state != FINISHED and not self._await_settled(limit):
+            raise TimeoutError(f"The tensors of {self._label} were not read within {limit:g} s. The send goes on.")
         if not self._taken:
             failure = self.exception(0)
             if failure is not None:
@@ -114,7 +145,16 @@ class Transfer(Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The error of a transfer that failed, `None` if it did not; waits for it as `result`."""
         self._check_process()
-        return super().exception(timeout)
+        if self._state != FINISHED:
+            self._wait_over(timeout)
+        return self._exception
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Have a function called with this transfer when it is over, or now if it is; see the class for the thread.
+
+        What it raises is logged.
+        """
+        super().add_done_callback(_Callback(self._end, fn))
 
     def _check_process(self) -> None:
         """Refuse in a forked child, where nothing ends a transfer; one that is over can be read."""
@@ -126,28 +166,35 @@ class Transfer(Future[Any]):
             self._condition = threading.Condition()  # another thread of the parent may have held it
 
     def _await_settled(self, timeout: float | None) -> bool:
-        with self._condition:
-            if self._settled is None:
-                self._settled = threading.Event()
-        if self._taken or self.done():
+        if self._settled is None:
+            self._settled = Flag()
+        settled = self._settled
+        if self._taken or self._state == FINISHED:
             return True
-        return self._settled.wait(timeout)
+        return self._end._wait(self, settled.is_set, timeout, f"{self._label} is not read")
 
     def _settle(self) -> None:
         if self._settled is not None:
             self._settled.set()
+        if self._ended is not None and self._state == FINISHED:
+            self._ended.set()
+        if self._awaited is not None and self._state == FINISHED:
+            self._awaited()
 
     def _take(self) -> None:
         self._taken = True
         self._settle()
 
+    def _park_read(self, seconds: float) -> None:
+        if self._settled is not None:
+            self._settled.wait(seconds)
+
     def _finish(self, value: Any) -> None:
         try:
             self.set_result(value)
         except InvalidStateError:
-            return  # Cancelled meanwhile: the one who cancelled has been told.
-        finally:
-            self._over()
+            self._tell_again()
+        self._settle()
 
     def _fail(self, error: CrossmeshError) -> None:
         # Each future raises an exception of its own: tracebacks of several threads must not mix.
@@ -156,11 +203,33 @@ class Transfer(Future[Any]):
         try:
             self.set_exception(own)
         except InvalidStateError:
-            return
-        finally:
-            self._over()
-
-    def _over(self) -> None:
+            self._tell_again()
         self._settle()
-        if self._awaited is not None:
-            self._awaited()
+
+    def _tell_again(self) -> None:
+        """It was over before, perhaps by a call in which an exception came: who waits is told what he was not."""
+        with self._condition:
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+
+
+class _Callback:
+    """A function to call once, whatever it raises."""
+
+    def __init__(self, end: _End, function: Callable[[Future[Any]], object]) -> None:
+        self._end = end
+        self._function = function
+        self._called = False
+
+    def __call__(self, transfer: Future[Any]) -> None:
+        if self._called:
+            return
+        self._called = True
+        try:
+            self._function(transfer)
+        except Exception:  # noqa: BLE001  (as every future)
+            _log.exception("A callback of %r raised.", transfer)
+        except BaseException:
+            if not self._end._on_own_thread:
+                raise  # an interrupt, which is meant for who called us
+            _log.exception("A callback of %r raised.", transfer)

@@ -15,6 +15,11 @@ from typing import Any, Protocol
 from ._errors import LayoutError
 from ._jax_seen import jax_if_imported
 
+TREE_DEPTH_MAX = 200
+"""How deep containers may nest."""
+TREE_NODES_MAX = 1 << 20
+"""How many may lie at one depth: containers that refer to each other make as many as they like out of few."""
+
 
 class TreeDef(Protocol):
     """The shape of a tree without its leaves."""
@@ -31,6 +36,7 @@ class TreeDef(Protocol):
 
 def flatten(tree: Any) -> tuple[list[str], list[Any], TreeDef]:
     """Key paths, leaves and structure of a tree. A bare leaf has the key path `""`."""
+    _check_depth(tree)
     jax = jax_if_imported()
     if jax is not None:
         paths, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
@@ -65,6 +71,24 @@ def structure(tree: Any) -> str:
 
     walk(jax.tree_util.tree_structure(tree, is_leaf=is_leaf))
     return "\n".join([*words, *keys])
+
+
+def _check_depth(tree: Any) -> None:
+    """Refuse what nests so deep that a walk over it, ours or JAX's, runs out of stack. Takes none itself."""
+    here = [tree]
+    for _ in range(TREE_DEPTH_MAX):
+        below: list[Any] = []
+        for node in here:
+            if isinstance(node, dict):
+                below.extend(node.values())
+            elif isinstance(node, (list, tuple)):
+                below.extend(node)
+        if not below:
+            return
+        if len(below) > TREE_NODES_MAX:
+            raise LayoutError(f"The tree has more than {TREE_NODES_MAX} nodes at one depth. State fewer tensors.")
+        here = below
+    raise LayoutError(f"The tree nests deeper than {TREE_DEPTH_MAX} containers. Flatten it before you state it.")
 
 
 def broadcast_prefix(prefix: Any, tree: Any, is_prefix_leaf: Callable[[Any], bool], what: str = "layout") -> list[Any]:

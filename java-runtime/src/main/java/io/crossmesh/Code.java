@@ -21,6 +21,8 @@ public enum Code {
   TRANSFER_CANCELLED("TransferCancelled"),
   /** Bytes arrived otherwise than they were sent, and sending them again did not help. */
   TRANSFER_CORRUPTED("TransferCorrupted"),
+  /** More steps are posted than are kept. */
+  TOO_MANY_STEPS("TooManySteps"),
   /** The arena's budget cannot hold what a channel needs. */
   ARENA_FULL("ArenaFull"),
   /** A wrong or missing token. */

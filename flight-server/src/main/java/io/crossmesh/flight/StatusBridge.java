@@ -69,7 +69,7 @@ final class StatusBridge {
       case PEER_LOST, AGENT_UNAVAILABLE -> CallStatus.UNAVAILABLE;
       case TRANSFER_TIMEOUT -> CallStatus.TIMED_OUT;
       case TRANSFER_CANCELLED -> CallStatus.CANCELLED;
-      case ARENA_FULL -> CallStatus.RESOURCE_EXHAUSTED;
+      case ARENA_FULL, TOO_MANY_STEPS -> CallStatus.RESOURCE_EXHAUSTED;
       case AUTH -> CallStatus.UNAUTHENTICATED;
       case TRANSFER_CORRUPTED, INTERNAL -> CallStatus.INTERNAL;
     };

@@ -13,6 +13,7 @@ import io.crossmesh.transfer.Side;
 import io.crossmesh.transfer.TensorSide;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
@@ -33,6 +34,7 @@ final class ChannelRequests {
           "devices",
           "depth",
           "timeout",
+          "step_timeout",
           "strategy",
           "order",
           "topology",
@@ -58,7 +60,10 @@ final class ChannelRequests {
         tensors,
         json.get("devices").indices(Mesh.MAX_DEVICES, Mesh.MAX_DEVICES - 1),
         (int) json.get("depth").integer(1, ChannelOpen.DEPTH_MAX),
-        nanos(json.get("timeout").number(0, TIMEOUT_SECONDS_MAX)),
+        nanos(json.get("timeout")),
+        json.find("step_timeout")
+            .map(limit -> OptionalLong.of(nanos(limit)))
+            .orElse(OptionalLong.empty()),
         json.find("strategy").map(name -> Strategy.parse(name.text())),
         json.find("order").map(name -> Order.parse(name.text())),
         json.find("topology").map(MeshJson::readTopology),
@@ -74,8 +79,8 @@ final class ChannelRequests {
     };
   }
 
-  private static long nanos(double seconds) {
-    return (long) (seconds * TimeUnit.SECONDS.toNanos(1));
+  private static long nanos(JsonValue seconds) {
+    return (long) (seconds.number(0, TIMEOUT_SECONDS_MAX) * TimeUnit.SECONDS.toNanos(1));
   }
 
   private static <T> T pick(JsonValue index, List<T> from) {

@@ -85,7 +85,7 @@ final class ClientRing implements Mailbox {
   private final Handler handler;
   private final Arena memory;
   private final MemorySegment shared;
-  private final Queue<Runnable> calls = new ConcurrentLinkedQueue<>();
+  private final Queue<Call> calls = new ConcurrentLinkedQueue<>();
   private final ArrayDeque<long[]> waiting = new ArrayDeque<>();
   private long commandsHead;
   private long eventsTail;
@@ -148,10 +148,22 @@ final class ClientRing implements Mailbox {
     return agentBell.path();
   }
 
-  /** Runs something on the owner thread, after all commands that are in the ring already. */
-  void later(Runnable call) {
-    calls.add(call);
+  /**
+   * Something to do after the commands before a position of their ring, and before those behind.
+   */
+  private record Call(long after, Runnable action) {}
+
+  /**
+   * Runs something on the owner thread, after all commands that are in the ring already and before
+   * those that come later.
+   */
+  void later(Runnable action) {
+    calls.add(new Call(commandsTail(), action));
     agentBell.ring();
+  }
+
+  private synchronized long commandsTail() {
+    return over ? 0 : (long) WORD.getAcquire(shared, COMMANDS_TAIL);
   }
 
   /** Tells the client; on the owner thread. */
@@ -234,8 +246,8 @@ final class ClientRing implements Mailbox {
       handler.broken("it wrote positions into its ring that cannot be");
       return 1;
     }
-    Runnable call = calls.poll();
-    int taken = takeCommands();
+    Call call = calls.poll();
+    int taken = takeCommands(call == null ? Long.MAX_VALUE : call.after);
     if (!waiting.isEmpty()) {
       synchronized (this) {
         int before = waiting.size();
@@ -246,19 +258,19 @@ final class ClientRing implements Mailbox {
       }
     }
     if (call != null) {
-      call.run();
+      call.action.run();
       taken++;
     }
     return taken;
   }
 
-  private int takeCommands() {
+  private int takeCommands(long until) {
     long count = (long) WORD.getAcquire(shared, COMMANDS_TAIL) - commandsHead;
     if (count < 0 || count > RECORDS) {
       broken = true;
       return 1;
     }
-    for (long left = count; left > 0 && !closing; left--) {
+    for (long left = count; left > 0 && commandsHead < until && !closing; left--) {
       long at = COMMANDS + (commandsHead & (RECORDS - 1)) * RECORD_BYTES;
       long kind = shared.get(JAVA_LONG, at);
       long channel = shared.get(JAVA_LONG, at + 8);

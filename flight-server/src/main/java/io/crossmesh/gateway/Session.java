@@ -255,7 +255,7 @@ final class Session implements ClientRing.Handler {
     SessionChannel posted = channel(channel);
     if (outstanding.get() + untaken() >= STEPS_MAX) {
       throw new CrossmeshException(
-          Code.INTERNAL,
+          Code.TOO_MANY_STEPS,
           "%s has %d steps posted and not collected; wait for some results before posting more."
               .formatted(owner(), STEPS_MAX));
     }

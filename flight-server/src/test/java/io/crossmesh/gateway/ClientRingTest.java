@@ -128,12 +128,15 @@ final class ClientRingTest {
   }
 
   @Test
-  void callsComeAfterTheCommandsThatWereLeftBeforeThem() throws IOException {
+  void callsComeAfterTheCommandsThatWereLeftBeforeThemAndBeforeThoseLeftLater() throws IOException {
     Client client = new Client();
     client.command(ClientRing.SEND, client.channel, 7, 2);
     ok(gateway.cancel(client.session, client.channel, 7, "TransferCancelled", "enough"));
+    client.command(ClientRing.SEND, client.channel, 8, 1);
     drain();
-    assertThat(engine.calls).containsExactly("send 7 2", "cancel 7 TRANSFER_CANCELLED enough");
+    drain();
+    assertThat(engine.calls)
+        .containsExactly("send 7 2", "cancel 7 TRANSFER_CANCELLED enough", "send 8 1");
   }
 
   @Test

@@ -189,7 +189,7 @@ class PlannerGatewayTest {
     for (int step = 0; step < Session.STEPS_MAX; step++) {
       gateway.recv(session, 1, step);
     }
-    assertThat(error(gateway.recv(session, 1, Session.STEPS_MAX))).isEqualTo("CrossmeshError");
+    assertThat(error(gateway.recv(session, 1, Session.STEPS_MAX))).isEqualTo("TooManySteps");
     engine.participants.getFirst().onReceived(0, 1, 0, false);
     ok(gateway.nextEvents(session, 0));
     ok(gateway.recv(session, 1, Session.STEPS_MAX));

@@ -5,6 +5,7 @@ import io.crossmesh.plan.Order;
 import io.crossmesh.plan.Strategy;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
  * One process's part in a channel.
@@ -14,7 +15,9 @@ import java.util.Optional;
  * @param tensors in the order in which both sides state them; all on one list of devices
  * @param devices positions in the mesh of this side that this process holds; all on this host
  * @param depth steps that may be on the wire; landing and staging sets are reserved for as many
- * @param timeoutNanos limit of the opening, and of each step from its call
+ * @param timeoutNanos limit of the opening
+ * @param stepTimeoutNanos limit of each step from its call; without one, a step ends by itself only
+ *     when a host or a process is lost
  * @param strategy how slices travel, or whatever the other side says
  * @param order who sends first, or whatever the other side says
  * @param topology the network; the first source host that states one decides
@@ -29,6 +32,7 @@ public record ChannelOpen(
     List<Integer> devices,
     int depth,
     long timeoutNanos,
+    OptionalLong stepTimeoutNanos,
     Optional<Strategy> strategy,
     Optional<Order> order,
     Optional<Topology> topology,
@@ -42,7 +46,7 @@ public record ChannelOpen(
     devices = List.copyOf(devices);
   }
 
-  /** One that asks for no digests. */
+  /** One with one limit for the opening and for each step, that asks for no digests. */
   public ChannelOpen(
       String name,
       Side side,
@@ -55,12 +59,43 @@ public record ChannelOpen(
       Optional<Topology> topology,
       String owner) {
     this(
-        name, side, tensors, devices, depth, timeoutNanos, strategy, order, topology, false, owner);
+        name,
+        side,
+        tensors,
+        devices,
+        depth,
+        timeoutNanos,
+        OptionalLong.of(timeoutNanos),
+        strategy,
+        order,
+        topology,
+        false,
+        owner);
   }
 
   /** The same with digests. */
   public ChannelOpen verified() {
+    return with(stepTimeoutNanos, true);
+  }
+
+  /** The same without a limit for steps. */
+  public ChannelOpen unlimited() {
+    return with(OptionalLong.empty(), verify);
+  }
+
+  private ChannelOpen with(OptionalLong stepLimit, boolean verified) {
     return new ChannelOpen(
-        name, side, tensors, devices, depth, timeoutNanos, strategy, order, topology, true, owner);
+        name,
+        side,
+        tensors,
+        devices,
+        depth,
+        timeoutNanos,
+        stepLimit,
+        strategy,
+        order,
+        topology,
+        verified,
+        owner);
   }
 }

@@ -83,7 +83,7 @@ final class ClaimCheck {
           "Channel '%s': depth is 1 to %d, not %d."
               .formatted(open.name(), ChannelOpen.DEPTH_MAX, open.depth()));
     }
-    if (open.timeoutNanos() < 1) {
+    if (open.timeoutNanos() < 1 || open.stepTimeoutNanos().orElse(1) < 1) {
       throw layout("Channel '%s': give a timeout above 0.".formatted(open.name()));
     }
   }

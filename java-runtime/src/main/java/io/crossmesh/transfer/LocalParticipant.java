@@ -35,7 +35,7 @@ final class LocalParticipant implements ChannelHandle {
     this.registry = registry;
     this.open = open;
     this.process = new GuardedParticipant(process);
-    this.pending = new PendingCalls(node, open.timeoutNanos(), this::late);
+    this.pending = new PendingCalls(node, open.stepTimeoutNanos(), this::late);
   }
 
   ChannelOpen open() {
@@ -241,7 +241,7 @@ final class LocalParticipant implements ChannelHandle {
                 .formatted(
                     step,
                     bound().what(),
-                    open.timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1),
+                    open.stepTimeoutNanos().orElseThrow() / (double) TimeUnit.SECONDS.toNanos(1),
                     who(),
                     bound().lacks(step)));
     bound().ends().fail(step, failure, true);

@@ -2,16 +2,20 @@ package io.crossmesh.transfer;
 
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.function.LongConsumer;
 
 /**
  * The calls of a participant that have no answer yet, each with its deadline. All have the same
- * limit, so the first called is the first due, and one timer serves for all.
+ * limit, so the first called is the first due, and one timer serves for all; without a limit there
+ * is none.
  */
 final class PendingCalls {
+  private static final long NEVER = Long.MAX_VALUE;
+
   private final Node node;
-  private final long limitNanos;
+  private final OptionalLong limitNanos;
   private final LongConsumer late;
   private final TreeMap<Long, Long> deadlines = new TreeMap<>();
   private boolean timerSet;
@@ -19,14 +23,14 @@ final class PendingCalls {
   /**
    * @param late told each step whose time is up; it is forgotten afterwards
    */
-  PendingCalls(Node node, long limitNanos, LongConsumer late) {
+  PendingCalls(Node node, OptionalLong limitNanos, LongConsumer late) {
     this.node = node;
     this.limitNanos = limitNanos;
     this.late = late;
   }
 
   void add(long step) {
-    deadlines.put(step, node.now() + limitNanos);
+    deadlines.put(step, limitNanos.isPresent() ? node.now() + limitNanos.getAsLong() : NEVER);
     setTimer();
   }
 
@@ -52,7 +56,7 @@ final class PendingCalls {
   }
 
   private void setTimer() {
-    if (!timerSet && !deadlines.isEmpty()) {
+    if (!timerSet && !deadlines.isEmpty() && limitNanos.isPresent()) {
       timerSet = true;
       node.timers().at(deadlines.firstEntry().getValue(), this::fire);
     }
