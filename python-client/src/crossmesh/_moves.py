@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._agent import Agent
+from ._calls import CHANNEL_SECONDS
 from ._mesh import Mesh
 from ._receiver import Receiver
 from ._sender import Sender
@@ -124,7 +125,7 @@ class Channels:
         specs = [TensorSpec(source.shape, source.dtype) for source in group.sources]
         sources, targets = group.layouts
         # Twice the timeout: a step may be called by one process as long before the others as they may take to call it.
-        stated: dict[str, Any] = {"depth": 1, "timeout": 2 * timeout, "hosts": hosts}
+        stated: dict[str, Any] = {"depth": 1, "timeout": min(2 * timeout, CHANNEL_SECONDS), "hosts": hosts}
         sender = receiver = None
         if group.sends:
             sender = self._agent.sender(name, specs, sources, devices=group.sends, **stated)
