@@ -44,7 +44,7 @@ JVM_FLAGS = (
 
 
 HEAP = "512m"
-PLANNER_HEAP = "1g"  # a plan of 250,000 moves, and one being made beside it
+PLANNER_HEAP = "3g"  # a plan of a million moves, and one being made beside it
 
 
 class Jvm:

@@ -16,6 +16,8 @@ final class Decomposition {
   private final Network network;
   private final IdentityHashMap<Sharding, Group[]> groups = new IdentityHashMap<>();
   private long tasks;
+  private long most;
+  private String culprit = "";
   private long deliveries;
   private long positions;
 
@@ -93,10 +95,17 @@ final class Decomposition {
 
   private void checkTasks(TensorReshard reshard, long count) {
     tasks += count;
+    if (count > most) {
+      most = count;
+      culprit = reshard.describe();
+    }
     if (tasks > Plan.MAX_TASKS) {
       throw PlanChecks.layout(
-          "%s: the plan has more than %d unit tasks; use coarser layouts or plan fewer tensors together."
-              .formatted(reshard.describe(), Plan.MAX_TASKS));
+          "The plan has more than %d unit tasks. Most of them has %s: %s. Use coarser layouts for such tensors or plan fewer tensors together."
+              .formatted(
+                  Plan.MAX_TASKS,
+                  culprit,
+                  most > Plan.MAX_TASKS ? "alone more than that" : most + " by itself"));
     }
     positions += reshard.src().mesh().size() + reshard.dst().mesh().size();
     if (positions > Plan.MAX_DELIVERIES) {

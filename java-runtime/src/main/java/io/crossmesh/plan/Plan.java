@@ -30,7 +30,7 @@ public record Plan(
     SortedMap<String, Long> bytesReceived,
     String digest) {
   /** Most unit tasks of a plan. */
-  public static final int MAX_TASKS = 1 << 20;
+  public static final int MAX_TASKS = 1 << 21;
 
   /** Most moves of a plan. */
   public static final int MAX_MOVES = 1 << 21;

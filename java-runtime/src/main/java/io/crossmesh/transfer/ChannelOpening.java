@@ -13,6 +13,10 @@ import org.jspecify.annotations.Nullable;
  * before. What takes long is done beside the owner thread and comes back as a command.
  */
 final class ChannelOpening {
+  private static final String TOO_LARGE =
+      "the plan needs more Java heap than the agent has; open several channels with fewer tensors"
+          + " each, or start the agent with a larger -Xmx.";
+
   private final Node node;
   private final Channel channel;
   private final Binding binding;
@@ -41,6 +45,8 @@ final class ChannelOpening {
       node.options().reserving().accept(() -> prepare(part));
     } catch (RuntimeException e) {
       node.commands().accept(() -> failed(e));
+    } catch (OutOfMemoryError e) {
+      node.commands().accept(() -> failed(new CrossmeshException(Code.LAYOUT, TOO_LARGE)));
     }
   }
 

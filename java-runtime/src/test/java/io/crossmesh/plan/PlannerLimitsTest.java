@@ -12,6 +12,7 @@ import io.crossmesh.mesh.Sharding;
 import io.crossmesh.mesh.TensorSpec;
 import io.crossmesh.mesh.Topology;
 import io.crossmesh.plan.Cases.Case;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
@@ -149,6 +150,30 @@ class PlannerLimitsTest {
         .isInstanceOfSatisfying(
             CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.LAYOUT))
         .hasMessageContainingAll("'w'", "[4096, 4096]", "'S01 R'", "'R S01'", "unit tasks");
+  }
+
+  @Test
+  void oneTreeOfAModelOfManyExpertsIsWithinTheLimit() {
+    // As large as 61 layers of 256 experts between 256 devices on each side.
+    assertThat(Plan.MAX_TASKS).isGreaterThan(3 * 58 * (32 * 16 * 8) + 58 * 7168);
+  }
+
+  @Test
+  void amongManyTensorsTheOneWithMostUnitTasksIsNamed() {
+    Mesh src = mesh("s", 8, 256);
+    Mesh dst = mesh("d", 8, 256);
+    List<TensorReshard> tensors = new ArrayList<>();
+    for (String key : List.of("small", "large", "small too")) {
+      boolean large = key.equals("large");
+      tensors.add(
+          new TensorReshard(
+              new TensorSpec(key, List.of(4096L, 4096L), DType.of("float32")),
+              Sharding.parse(src, large ? "S01 R" : "S0 R"),
+              Sharding.parse(dst, "R S01")));
+    }
+    assertThatThrownBy(() -> Planner.plan(new PlanRequest(tensors, Strategy.AUTO, Order.SIZE)))
+        .hasMessageContaining("'large'")
+        .hasMessageNotContaining("'small'");
   }
 
   @Test
