@@ -60,6 +60,50 @@ def test_agents_of_the_command_line_form_a_cluster(tmp_path):
     assert not any(path.exists() for path in infos)
 
 
+def printed(*arguments, **environment):
+    """The exit status and all that a command prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from crossmesh._cli import main; main()", *arguments],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_the_help_of_the_agent_lists_its_options_in_groups():
+    status, text = printed("agent", "--help")
+    assert status == 0
+    assert "Usage: crossmesh agent" in text
+    for heading in ("This host", "The other hosts", "Addresses and ports", "Memory", "Moving bytes"):
+        assert f"\n{heading}:\n" in text
+    for option in ("--name", "--peer", "--token-file", "--bind", "--flight-port", "--arena", "--transport", "--config"):
+        assert f" {option}=" in text
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    ([], "'--name=NAME'"),
+    (["--name", "a", "--bnd", "10.0.0.1"], "Unknown option"),
+    (["--name", "a", "--arena", "3X"], "'3X' is not a size"),
+    (["--name", "a", "--flight-port", "x"], "'x' is not a whole number"),
+    (["--name", "a", "--lost-after", "x"], "'x' is not a number"),
+    (["--name", "a", "--peer", "b"], "'b' is not name=host:port"),
+    (["--name", "a", "--config", "/no/such/file"], "/no/such/file: No such file or directory"),
+])  # fmt: skip
+def test_a_mistake_on_the_command_line_is_one_line_and_a_hint(options, says):
+    status, text = printed("agent", *options)
+    assert status == 2
+    first, hint = text.strip().splitlines()
+    assert first.startswith("crossmesh agent: ")
+    assert says in first
+    assert hint == "Try 'crossmesh agent --help'."
+    assert "java." not in text
+    assert "Exception" not in text
+
+
 def test_the_link_benchmark_measures(monkeypatch):
     monkeypatch.setattr(_bench, "WARM_UP_SECONDS", 0.1)
     result = _bench.link(transport="shm", nbytes=1 << 20, steps=4, depth=2, repeats=1)

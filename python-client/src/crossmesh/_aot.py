@@ -22,8 +22,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ._java_options import OPTIONS
+
 SWITCH = "CROSSMESH_AOT"
-OPTIONS = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
 CACHES_MAX = 4
 FREE_BYTES_MIN = 512 << 20  # a cache takes 40 MiB, and as much again while it is made
 RETRY_SECONDS = 24 * 3600.0

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from . import __version__, _cli_schedule, _explain
 from ._errors import CrossmeshError, LayoutError
@@ -32,6 +32,7 @@ app.add_typer(bench_app, name="bench")
 app.command("schedule")(_cli_schedule.command)
 console = Console()
 
+VERDICTS = {True: ("ok", "green"), None: ("look", "yellow"), False: ("fails", "red")}
 STRATEGIES = "auto, send_recv, local_all_gather, global_all_gather, broadcast or split_broadcast."
 WIRES = "tcp or shm (UCX), flight or flight-tls (streams), all over loopback."
 
@@ -154,40 +155,51 @@ def show(page: RenderableType) -> None:
         print(_explain.text(page, width), end="")  # noqa: T201
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def agent(
-    context: typer.Context,
-    name: Annotated[str, typer.Option(help="The host's name in meshes.")],
-    info_file: Annotated[Path | None, typer.Option(help="Where to tell ports and tokens (mode 0600).")] = None,
-) -> None:
-    """Run the agent of this host until it is stopped.
-
-    Further options go to the agent: --bind, --flight-port, --arena, --arena-dir, --transport, --peer NAME=HOST:PORT,
-    --token-file, --config. The token is $CROSSMESH_TOKEN, else that of --token-file, else a new one.
-    """
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,  # the agent itself lists its options
+    short_help="Run the agent of this host until it is stopped. Its --help lists the options.",
+)
+def agent(context: typer.Context) -> None:
+    """Run the agent of this host until it is stopped, with the options that the agent itself reads and explains."""
     from ._aot import cache_flags, cache_path
     from ._java import find_jar
     from ._jvm import JVM_FLAGS, child_env, java_command, make_class_cache
     from ._private import PrivateDirectory
     from ._ucx import find_ucx
 
+    options = list(context.args)
+    if {"--help", "-h", "--version", "-V"} & set(options):
+        java = java_command(with_ucx=False)
+        os.execve(java[0], [*java, "-jar", str(find_jar()), "agent", *options], child_env())  # noqa: S606
     ucx = find_ucx()
-    extra = list(context.args)
-    if not ucx.available and not any(option.startswith(("--transport", "--config")) for option in extra):
+    if not ucx.available and _stated(options, "--transport") is None and _stated(options, "--config") is None:
         lack = f"Without UCX this agent only plans and serves Flight: {ucx.reason}"
-        Console(stderr=True).print(f"{lack}; or give all agents --transport flight.", markup=False)
-        extra += ["--transport", "none"]
+        print(f"{lack}; or give all agents --transport flight.", file=sys.stderr, flush=True)  # noqa: T201
+        options += ["--transport", "none"]
     directory = PrivateDirectory()
-    info = info_file or directory.path / "info.json"
+    stated = _stated(options, "--info-file")
+    info = Path(stated) if stated is not None else directory.path / "info.json"
+    if stated is None:
+        options += ["--info-file", str(info)]
     java, jar = java_command(with_ucx=True), find_jar()
     flags = cache_flags(cache_path(Path(java[0]), JVM_FLAGS, jar))
-    command = [*java, *flags, f"-Djava.io.tmpdir={directory.path}", "-jar", str(jar), "agent"]
-    command += ["--name", name, "--info-file", str(info), *extra]
+    command = [*java, *flags, f"-Djava.io.tmpdir={directory.path}", "-jar", str(jar), "agent", *options]
     env = child_env() | {key: os.environ[key] for key in ("CROSSMESH_TOKEN",) if key in os.environ}
     make_class_cache(after=info)
     # The agent takes this process's place: signals, exit status and output are its own.
     os.set_inheritable(directory.lock, True)
     os.execve(command[0], command, env)  # noqa: S606
+
+
+def _stated(options: list[str], name: str) -> str | None:
+    """The value of an option of the agent, if the command line has it."""
+    for option, following in itertools.pairwise([*options, ""]):
+        if option == name:
+            return following
+        if option.startswith(f"{name}="):
+            return option.partition("=")[2]
+    return None
 
 
 @bench_app.command()
@@ -299,14 +311,13 @@ def doctor(
     """Say what an installation has and what it lacks. Exit status 1 if planning or moving bytes cannot work."""
     from ._doctor import ask, examine
 
-    verdicts = {True: "[green]ok[/]", None: "[yellow]look[/]", False: "[red]fails[/]"}
     findings = []
-    table = Table(show_header=False)
-    with console.status("looking ..."):
-        for found in itertools.chain(examine(), ask(peer or (), token)):
-            findings.append(found)
-            table.add_row(verdicts[found.good], found.name, escape(found.text))
-    console.print(table)
+    for found in itertools.chain(examine(), ask(peer or (), token)):
+        findings.append(found)
+        word, style = VERDICTS[found.good]
+        # Lines are the terminal's to break: what is piped keeps each fact on one line.
+        line = Text.assemble((f"{word:5}", style), f" {found.name:16} ", found.text)
+        console.print(line, soft_wrap=True)
     if any(found.good is False for found in findings):
         raise typer.Exit(1)
 

@@ -5,26 +5,40 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
 
+from . import __version__
 from ._agent import PROTOCOL, flight_action
 from ._cluster import LocalCluster
 from ._errors import CrossmeshError
 from ._java import find_jar, find_java
+from ._java_options import mention
 from ._mesh import Mesh
 from ._plan import plan
 from ._sharding import Sharding
+from ._temporary import forbids_execution, temporary_directory
 from ._tls import Tls, open_door
 from ._ucx import find_ucx, ucx_env
 
+SHARED_MEMORY = "/dev/shm"
 SHARED_MEMORY_MIN = 256 << 20
+SHARED_MEMORY_WANTED = 2 << 30
+JAVA_SECONDS_MAX = 60.0
+CLOCK_TICK_SECONDS = 1e-3  # agents tell milliseconds
 FILES_MIN = 1024
 CLOCK_SKEW_MAX_SECONDS = 1.0
 PEER_SECONDS_MAX = 10.0
@@ -44,16 +58,68 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """What this host has, one finding after the other, each when its check has ended."""
-    yield _found("java", lambda: "{0.version} by {0.source}: {0.path}".format(find_java()))
-    yield _found("agent", lambda: str(find_jar()))
-    planner = _found("planner", _planned)
-    yield planner
-    yield _ucx()
-    yield _devices()
+    yield from _versions()
+    java = _found("java", _java)
+    yield java
+    jar = _found("agent", lambda: str(find_jar()))
+    yield jar
+    yield _found("temporary files", _temporary)
+    loopback = _found("loopback", _loopback)
+    yield loopback
+    ucx = _ucx()
+    yield ucx
+    yield _rdma()
+    yield _gpus()
     yield _shared_memory()
     yield _open_files()
-    if planner.good:
-        yield _found("transfer", lambda: _moved("ucx" if find_ucx().available else "flight"))
+    if java.good and jar.good and loopback.good:  # else what is wrong has been said
+        planner = _found("planner", _planned)
+        yield planner
+        if planner.good:
+            yield _found("transfer", lambda: _moved("ucx" if ucx.good else "flight"))
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("crossmesh", True, f"{__version__} in {Path(__file__).parent}")
+    yield Finding("python", True, f"{platform.python_version()}: {sys.executable}")
+    for package in ("numpy", "pyarrow"):
+        yield Finding(package, True, version_of(package))
+    try:
+        yield Finding("jax", True, f"{version_of('jax')}, jaxlib {version_of('jaxlib')}")
+    except PackageNotFoundError:
+        yield Finding("jax", None, "not installed; cm.jax and pipelines need it: pip install 'crossmesh[jax]'")
+
+
+def _java() -> str:
+    found = find_java()
+    done = subprocess.run(
+        [found.path, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS_MAX, check=False
+    )
+    said = re.search(r'version "([^"]+)"', done.stderr + done.stdout)
+    if done.returncode or said is None:
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["nothing"]
+        raise CrossmeshError(f"{found.path} by {found.source} does not run, it says: {lines[0]}{mention(os.environ)}")
+    return f"{said.group(1)} by {found.source}: {found.path}"
+
+
+def _temporary() -> str:
+    used, wanted = temporary_directory(), Path(os.environ.get("TMPDIR") or "/tmp")
+    if forbids_execution(used):
+        raise CrossmeshError(
+            f"{used} forbids execution (noexec), and there is no other; UCX cannot be loaded from there. "
+            "Set TMPDIR to a directory that allows it."
+        )
+    return str(used) if used == wanted else f"{used}, as {wanted} is not writable or forbids execution"
+
+
+def _loopback() -> str:
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(PEER_SECONDS_MAX)
+            with socket.create_connection(server.getsockname(), PEER_SECONDS_MAX):
+                return "127.0.0.1 takes connections"
+    except OSError as error:
+        raise CrossmeshError(f"127.0.0.1 takes no connections: {error}. Switch it on with: ip link set lo up") from None
 
 
 def ask(peers: Sequence[str], token: str) -> Iterator[Finding]:
@@ -88,9 +154,22 @@ def _ucx() -> Finding:
     try:
         version = _ucx_version(ucx.library_path)
     except OSError as error:
-        return Finding("ucx", False, f"{ucx.library_path or 'libucp.so.0'} cannot be loaded: {error}. Reinstall it")
+        return Finding("ucx", False, f"{ucx.library_path or 'libucp.so.0'} cannot be loaded: {error}. {_mend(error)}")
     tls = ucx_env(dict(os.environ))["UCX_TLS"]
     return Finding("ucx", True, f"{version} by {ucx.source}, UCX_TLS={tls}")
+
+
+def _mend(error: OSError) -> str:
+    """What mends a library that does not load, by what the dynamic linker says of it."""
+    said = str(error)
+    missing = re.search(r"(lib[^ :/]+): cannot open shared object file", said)
+    if missing is not None and not missing.group(1).startswith("libucp."):
+        return f"Install the library {missing.group(1)}, which it needs"
+    if "failed to map segment" in said or "not permitted" in said:
+        return "Its file system forbids execution (noexec): move it, or set CROSSMESH_UCX to the directory of another"
+    if "invalid ELF header" in said or "file too short" in said:
+        return "The file is damaged: install it again, or set CROSSMESH_UCX to the directory of another"
+    return "Set CROSSMESH_UCX to the directory of another"
 
 
 def _ucx_version(directory: Path | None) -> str:
@@ -103,25 +182,31 @@ def _ucx_version(directory: Path | None) -> str:
     return str(library.ucp_get_version_string().decode())
 
 
-def _devices() -> Finding:
+def _rdma() -> Finding:
     """Hardware that UCX could use beside TCP and shared memory; none is no fault."""
-    rdma = sorted(path.name for path in Path("/sys/class/infiniband").glob("*"))
-    cuda = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    parts = [f"RDMA: {', '.join(rdma) or 'none'}", f"NVIDIA: {', '.join(cuda) or 'none'}"]
+    devices = sorted(path.name for path in Path("/sys/class/infiniband").glob("*"))
     tls = ucx_env(dict(os.environ))["UCX_TLS"].split(",")
-    if rdma and not {"rc", "ud", "dc", "ib", "all"} & {kind.split("_")[0] for kind in tls}:
-        return Finding("devices", None, f"{'; '.join(parts)}. UCX_TLS leaves RDMA out: set UCX_TLS=rc,sm,self for it")
-    return Finding("devices", True, "; ".join(parts))
+    if devices and not {"rc", "ud", "dc", "ib", "all"} & {kind.split("_")[0] for kind in tls}:
+        text = f"{', '.join(devices)}. UCX_TLS leaves RDMA out: set UCX_TLS=rc,sm,self for it"
+        return Finding("rdma", None, text)
+    return Finding("rdma", True, ", ".join(devices) or "none")
+
+
+def _gpus() -> Finding:
+    devices = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+    return Finding("nvidia gpus", True, ", ".join(devices) or "none")
 
 
 def _shared_memory() -> Finding:
     try:
-        usage = shutil.disk_usage("/dev/shm")
+        usage = shutil.disk_usage(SHARED_MEMORY)
     except OSError as error:
-        return Finding("shared memory", False, f"/dev/shm: {error}. Give agents another --arena-dir in memory")
-    text = f"/dev/shm has {usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB free"
+        return Finding("shared memory", False, f"{SHARED_MEMORY}: {error}. Give agents another --arena-dir in memory")
+    text = f"{SHARED_MEMORY} has {usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB free"
     if usage.free < SHARED_MEMORY_MIN:
-        mend = "Enlarge it (docker run --shm-size=2g), delete what fills it, or use --arena and --arena-dir"
+        size = f"{(usage.total - usage.free + SHARED_MEMORY_WANTED) >> 20}m"
+        mend = f"Enlarge it with: mount -o remount,size={size} {SHARED_MEMORY} (a container's: docker run --shm-size="
+        mend += f"{size}), delete what fills it, or use --arena and --arena-dir"
         return Finding("shared memory", False, f"{text}. {mend}")
     return Finding("shared memory", True, text)
 
@@ -172,8 +257,13 @@ def _peer(text: str, token: str) -> Iterator[Finding]:
     else:
         moves = f"moves bytes by {hello['transport']} at {transport}"
         yield Finding(label, True, f"{name!r} answers in {round_trip * 1e3:.1f} ms, {moves}")
-    clock = f"{abs(skew) * 1e3:.0f} ms {'ahead of' if skew > 0 else 'behind'} this host's"
-    if abs(skew) > CLOCK_SKEW_MAX_SECONDS:
+    uncertain = round_trip / 2 + CLOCK_TICK_SECONDS
+    if abs(skew) <= uncertain:
+        clock = f"the same as this host's, give or take {uncertain * 1e3:.1f} ms"
+    else:
+        way = "ahead of" if skew > 0 else "behind"
+        clock = f"{abs(skew) * 1e3:.1f} ms {way} this host's, give or take {uncertain * 1e3:.1f} ms"
+    if abs(skew) - uncertain > CLOCK_SKEW_MAX_SECONDS:
         yield Finding(f"clock of {name}", None, f"{clock}. Transfers do not care, traces and logs do: run NTP")
     else:
         yield Finding(f"clock of {name}", True, clock)

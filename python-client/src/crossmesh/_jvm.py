@@ -23,6 +23,7 @@ from . import _fork
 from ._aot import cache_flags, cache_path, drop_cache, make_cache
 from ._errors import AgentUnavailable
 from ._java import find_jar, find_java
+from ._java_options import chosen_collector, mention
 from ._private import PrivateDirectory
 from ._ucx import find_ucx, ucx_env
 
@@ -32,11 +33,12 @@ _log = logging.getLogger(__name__)
 
 LOG_LINES_QUOTED = 12
 
+COLLECTOR = "-XX:+UseSerialGC"
 JVM_FLAGS = (
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
-    "-XX:+UseSerialGC",
+    COLLECTOR,
     "-Xms32m",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
@@ -141,7 +143,7 @@ class Jvm:
             lines = []
         lines = [line for line in lines if not line.startswith("\tat ")]  # a trace says most in its other lines
         said = "\n  ".join(lines[-LOG_LINES_QUOTED:]) if lines else "(nothing)"
-        return f"{how}. It said:\n  {said}"
+        return f"{how}. It said:\n  {said}{mention(os.environ)}"
 
     def alive(self) -> bool:
         """Whether the process runs. A forked child cannot tell, and says no."""
@@ -185,7 +187,8 @@ def java_command(*, with_ucx: bool, heap: str = HEAP) -> list[str]:
 
     **Raises:** `AgentUnavailable` if there is no Java that is new enough.
     """
-    command = [str(find_java().path), *JVM_FLAGS, f"-Xmx{heap}"]
+    flags = [flag for flag in JVM_FLAGS if flag != COLLECTOR or chosen_collector(os.environ) is None]
+    command = [str(find_java().path), *flags, f"-Xmx{heap}"]
     ucx = find_ucx() if with_ucx else None
     if ucx is not None and ucx.library_path is not None:
         command.append(f"-Djava.library.path={ucx.library_path}")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from . import _fork
 from ._errors import AgentUnavailable
+from ._temporary import temporary_directory
 
 TRIES_MAX = 100
 LOCK = "lock"
@@ -71,7 +72,7 @@ class PrivateDirectory:
 
 
 def _base() -> Path:
-    base = Path(tempfile.gettempdir()) / f"crossmesh-run-{os.getuid()}"
+    base = temporary_directory() / f"crossmesh-run-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
     if base.is_symlink() or base.stat().st_uid != os.getuid():
         raise AgentUnavailable(f"{base} belongs to someone else. Remove it, or set TMPDIR to a directory of your own.")

@@ -127,6 +127,19 @@ public record AgentConfig(
         "--peer names one agent twice");
   }
 
+  /** Where others reach the Flight door, if that is stated; a port that is any is not known yet. */
+  Optional<HostPort> door() {
+    return peers.stream()
+        .filter(peer -> peer.name().equals(name))
+        .map(PeerAddress::address)
+        .findFirst()
+        .or(
+            () ->
+                flightPort == 0 || PublicAddress.isAny(bind)
+                    ? Optional.empty()
+                    : Optional.of(new HostPort(bind, flightPort)));
+  }
+
   /** The name, if it can name a host and a directory. */
   static String checkedName(String name) {
     check(

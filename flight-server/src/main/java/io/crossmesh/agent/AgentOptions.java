@@ -2,6 +2,7 @@ package io.crossmesh.agent;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.FileFailures;
 import io.crossmesh.flight.PeerAddress;
 import io.crossmesh.flight.TlsFiles;
 import java.io.IOException;
@@ -33,7 +34,8 @@ final class AgentOptions {
       names = "--info-file",
       required = true,
       paramLabel = "FILE",
-      description = "Where to write ports and tokens once ready (mode 0600).")
+      description =
+          "Where to write ports and tokens once ready (mode 0600). The command crossmesh has a default.")
   private Path infoFile = Path.of("");
 
   @Option(
@@ -113,7 +115,8 @@ final class AgentOptions {
       names = "--peer",
       split = ",",
       paramLabel = "NAME=HOST:PORT",
-      description = "Another agent's Flight door; repeat, or separate by commas.")
+      description =
+          "Another agent's Flight door; repeat, or separate by commas. This host's own may be among them.")
   private List<PeerAddress> peers = new ArrayList<>();
 
   @Option(
@@ -201,10 +204,20 @@ final class AgentOptions {
         }
         return Token.of(Files.readString(tokenFile).strip());
       }
+      List<String> others =
+          peers.stream().map(PeerAddress::name).filter(peer -> !peer.equals(name)).toList();
+      if (!others.isEmpty()) {
+        throw new CrossmeshException(
+            Code.AUTH,
+            "--peer names other agents (%s), but there is no token that they share; set %s or --token-file to the same token on every host, made by: openssl rand -hex 32."
+                .formatted(String.join(", ", others), TOKEN_VARIABLE));
+      }
       return Token.generate();
     } catch (IOException e) {
       throw new CrossmeshException(
-          Code.AUTH, "cannot read the token file " + tokenFile + ": " + e + ".", e);
+          Code.AUTH,
+          "cannot read the token file " + tokenFile + ": " + FileFailures.reason(e) + ".",
+          e);
     } catch (IllegalArgumentException e) {
       throw new CrossmeshException(Code.AUTH, "the token is refused: " + e.getMessage() + ".", e);
     }

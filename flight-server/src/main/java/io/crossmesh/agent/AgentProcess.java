@@ -81,6 +81,7 @@ final class AgentProcess implements AutoCloseable {
                             () -> metrics.refused(Refused.CERTIFICATE),
                             () -> metrics.refused(Refused.HANDSHAKE)))
                 .orElseGet(DoorSecurity::plain));
+    PeerBook book = new PeerBook(config.name(), System::nanoTime);
     Engine engine =
         parts.push(
             Engines.start(
@@ -89,6 +90,7 @@ final class AgentProcess implements AutoCloseable {
                 arena,
                 directory.path(),
                 security,
+                book,
                 () -> metrics.refused(Refused.UCX)));
     metrics.transport(
         engine.transport().name(),
@@ -105,8 +107,11 @@ final class AgentProcess implements AutoCloseable {
                 allocator,
                 config.token().reveal(),
                 security,
+                config.door(),
                 engine::setPeers));
-    PeerWatch watch = parts.push(new PeerWatch(peers, config.peers(), engine::lostPeers));
+    book.movesBy(engine.transport().name());
+    book.list(config.peers());
+    PeerWatch watch = parts.push(new PeerWatch(peers, book, engine::reading));
     FlightDoor flight =
         parts.push(
             FlightDoor.open(
@@ -120,7 +125,8 @@ final class AgentProcess implements AutoCloseable {
                     config.quotas(),
                     () -> metrics.refused(Refused.QUOTA),
                     () -> hello(config, info.get()),
-                    () -> status(engine, metrics),
+                    book,
+                    () -> status(engine, metrics, book),
                     engine.bulk()),
                 allocator,
                 arena,
@@ -133,7 +139,7 @@ final class AgentProcess implements AutoCloseable {
         parts.push(
             PlannerGateway.of(
                 info::publicly,
-                new Side(engine, metrics, channels, watch),
+                new Side(engine, metrics, channels, watch, book),
                 directory.path(),
                 lifelines));
     Token gatewayToken = Token.generate();
@@ -156,6 +162,7 @@ final class AgentProcess implements AutoCloseable {
     parts.push(InfoFile.publish(config.infoFile(), agent.withSecrets()));
     info.set(agent);
     watch.start();
+    Announcement.of(config, agent, security.encrypted()).say(watch, book);
     Thread.ofPlatform().name("metrics-start").daemon(true).start(metrics::prepare);
   }
 
@@ -174,8 +181,9 @@ final class AgentProcess implements AutoCloseable {
     return bound == null || !bound.isAnyLocalAddress() ? config.bind() : "127.0.0.1";
   }
 
-  private static ObjectNode status(Engine engine, Metrics metrics) {
+  private static ObjectNode status(Engine engine, Metrics metrics, PeerBook book) {
     ObjectNode json = engine.status();
+    book.describe(json);
     json.put("transport", engine.transport().name());
     ObjectNode refused = json.putObject("refused");
     metrics.refused().forEach(refused::put);
@@ -205,7 +213,8 @@ final class AgentProcess implements AutoCloseable {
     parts.close();
   }
 
-  private record Side(Engine engine, Metrics metrics, ChannelOpener channels, PeerWatch watch)
+  private record Side(
+      Engine engine, Metrics metrics, ChannelOpener channels, PeerWatch watch, PeerBook book)
       implements AgentSide {
     @Override
     public Optional<Doorbell> bell() {
@@ -249,7 +258,7 @@ final class AgentProcess implements AutoCloseable {
 
     @Override
     public ObjectNode status() {
-      return AgentProcess.status(engine, metrics);
+      return AgentProcess.status(engine, metrics, book);
     }
   }
 }

@@ -1,5 +1,6 @@
 package io.crossmesh.agent;
 
+import io.crossmesh.FileFailures;
 import java.io.IOException;
 import java.io.Reader;
 import java.nio.charset.StandardCharsets;
@@ -41,7 +42,8 @@ final class ConfigFile implements IDefaultValueProvider {
         values.load(reader);
       }
     } catch (IOException e) {
-      throw new IllegalArgumentException("cannot read the configuration " + path + ": " + e, e);
+      throw new IllegalArgumentException(
+          "cannot read the configuration " + path + ": " + FileFailures.reason(e), e);
     }
     Set<String> unknown = new TreeSet<>(values.stringPropertyNames());
     for (OptionSpec option : command.options()) {

@@ -15,7 +15,6 @@ import io.crossmesh.transfer.Participant;
 import io.crossmesh.transfer.PeerSpec;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 
 /** The transfer engine of an agent, or the reason why it has none. */
 interface Engine extends AutoCloseable {
@@ -42,9 +41,6 @@ interface Engine extends AutoCloseable {
 
   /** Its numbers as they are now; empty without a transport. */
   Optional<EngineStatus> reading();
-
-  /** Peers that were met and lost; asking them anew is up to the caller. */
-  Set<String> lostPeers();
 
   @Override
   void close();
@@ -102,11 +98,6 @@ interface Engine extends AutoCloseable {
     @Override
     public Optional<EngineStatus> reading() {
       return Optional.empty();
-    }
-
-    @Override
-    public Set<String> lostPeers() {
-      return Set.of();
     }
 
     @Override

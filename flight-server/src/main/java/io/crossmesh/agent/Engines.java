@@ -3,6 +3,7 @@ package io.crossmesh.agent;
 import io.crossmesh.flight.DoorSecurity;
 import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.memory.Arena;
+import io.crossmesh.transfer.Contacts;
 import io.crossmesh.transfer.ucx.ClusterSecret;
 import io.crossmesh.transfer.ucx.UcxLibrary;
 import io.crossmesh.transfer.ucx.UcxOptions;
@@ -26,6 +27,7 @@ final class Engines {
    *
    * @param directory of this agent alone
    * @param security how connections to the doors of other agents are protected
+   * @param contacts what is known of the way to other hosts
    * @param refused told of each stranger at a transport with a port of its own, and of each peer
    *     that speaks in another's name
    */
@@ -35,6 +37,7 @@ final class Engines {
       Arena arena,
       Path directory,
       DoorSecurity security,
+      Contacts contacts,
       Runnable refused) {
     return switch (config.transport()) {
       case NONE ->
@@ -49,6 +52,7 @@ final class Engines {
               epoch,
               arena,
               directory,
+              contacts,
               BulkTransport.NAME,
               BulkTransport.VERSION,
               bell -> new BulkTransport(security, config.token().reveal(), bell, refused));
@@ -60,6 +64,7 @@ final class Engines {
                     epoch,
                     arena,
                     directory,
+                    contacts,
                     "ucx",
                     version.toString(),
                     bell ->

@@ -3,6 +3,7 @@ package io.crossmesh.agent;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.FileFailures;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,7 +34,7 @@ final class InfoFile implements AutoCloseable {
       throw new CrossmeshException(
           Code.AGENT_UNAVAILABLE,
           "cannot write the info file %s (%s); name a file in a writable directory with --info-file."
-              .formatted(path, e),
+              .formatted(path, FileFailures.reason(e)),
           e);
     }
     return new InfoFile(path, content);

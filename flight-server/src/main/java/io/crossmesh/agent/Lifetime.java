@@ -53,6 +53,16 @@ final class Lifetime {
                     }));
   }
 
+  /** Whether the process shall end, which is waited for. */
+  boolean endsWithin(long millis) throws InterruptedException {
+    return ending.await(millis, TimeUnit.MILLISECONDS);
+  }
+
+  /** Nothing was started that an end has to wait for. */
+  void nothingStarted() {
+    ended.countDown();
+  }
+
   /** Waits until the process shall end, then closes what it is given. */
   void runUntilEnd(AutoCloseable process) throws InterruptedException {
     try {

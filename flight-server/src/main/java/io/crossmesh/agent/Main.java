@@ -8,8 +8,10 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
 
 /**
  * The process: {@code agent} moves tensors of one host, {@code planner} only plans.
@@ -18,7 +20,7 @@ import picocli.CommandLine.ParameterException;
  * for; how to reach the process stands in its private info file.
  */
 @Command(
-    name = "crossmesh-agent",
+    name = "crossmesh",
     description = "Moves sharded tensors between device meshes.",
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class,
@@ -40,18 +42,14 @@ public final class Main implements Callable<Integer> {
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.registerConverter(DataSize.class, DataSize::parse);
     line.registerConverter(PeerAddress.class, AgentConfig::peer);
-    line.setExecutionExceptionHandler(
-        (failure, command, parsed) -> {
-          if (failure instanceof CrossmeshException known) {
-            command.getErr().println(known.code().pythonName() + ": " + known.getMessage());
-          } else {
-            failure.printStackTrace(command.getErr());
-          }
-          return 1;
-        });
+    Mistakes.attach(line);
     line.getSubcommands().values().stream()
         .filter(command -> command.getCommand() instanceof AgentCommand)
-        .forEach(ConfigOption::attach);
+        .forEach(
+            command -> {
+              ConfigOption.attach(command);
+              OptionGroups.attach(command);
+            });
     return line;
   }
 
@@ -64,11 +62,15 @@ public final class Main implements Callable<Integer> {
   /** One agent. */
   @Command(
       name = "agent",
-      description = "Moves the tensors of one host.",
+      description = "Moves the tensors of one host until it is stopped.",
       mixinStandardHelpOptions = true,
+      abbreviateSynopsis = true,
+      usageHelpWidth = 110,
       versionProvider = Version.class)
   static final class AgentCommand implements Callable<Integer> {
     @Mixin private AgentOptions options = new AgentOptions();
+
+    @Spec private CommandSpec spec = CommandSpec.create();
 
     AgentConfig freeze(Map<String, String> environment) {
       return options.freeze(environment);
@@ -76,14 +78,31 @@ public final class Main implements Callable<Integer> {
 
     @Override
     public Integer call() throws InterruptedException {
-      AgentConfig config = freeze(System.getenv());
+      AgentConfig config;
+      try {
+        config = freeze(System.getenv());
+      } catch (CrossmeshException e) {
+        throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
+      }
       Lifetime lifetime = new Lifetime();
       lifetime.endWithSignals();
       if (config.exitWithStdin()) {
         lifetime.endWith(System.in);
       }
-      lifetime.runUntilEnd(AgentProcess.start(config));
-      return 0;
+      boolean started = false;
+      try {
+        if (!Carrier.await(config, lifetime)) {
+          return 0;
+        }
+        AgentProcess agent = AgentProcess.start(config);
+        started = true;
+        lifetime.runUntilEnd(agent);
+        return 0;
+      } finally {
+        if (!started) {
+          lifetime.nothingStarted();
+        }
+      }
     }
   }
 
@@ -113,8 +132,17 @@ public final class Main implements Callable<Integer> {
       if (exitWithStdin) {
         lifetime.endWith(System.in);
       }
-      lifetime.runUntilEnd(PlannerProcess.start(infoFile));
-      return 0;
+      boolean started = false;
+      try {
+        PlannerProcess planner = PlannerProcess.start(infoFile);
+        started = true;
+        lifetime.runUntilEnd(planner);
+        return 0;
+      } finally {
+        if (!started) {
+          lifetime.nothingStarted();
+        }
+      }
     }
   }
 

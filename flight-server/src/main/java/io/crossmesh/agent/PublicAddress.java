@@ -40,6 +40,15 @@ final class PublicAddress {
     }
   }
 
+  /** Whether a host's address stands for all of the machine. */
+  static boolean isAny(String host) {
+    try {
+      return InetAddress.getByName(host).isAnyLocalAddress();
+    } catch (UnknownHostException e) {
+      return false;
+    }
+  }
+
   private static boolean isUniqueLocalOrShared(InetAddress address) {
     byte[] bytes = address.getAddress();
     return address instanceof Inet6Address

@@ -3,11 +3,13 @@ package io.crossmesh.agent;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.FileFailures;
 import io.crossmesh.flight.bulk.BulkTransport;
 import io.crossmesh.memory.Arena;
 import io.crossmesh.memory.Doorbell;
 import io.crossmesh.transfer.ChannelHandle;
 import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.Contacts;
 import io.crossmesh.transfer.EngineOptions;
 import io.crossmesh.transfer.EngineStatus;
 import io.crossmesh.transfer.Mailbox;
@@ -20,7 +22,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -29,7 +30,6 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
-import java.util.stream.Collectors;
 
 /**
  * An engine over a transport, on its owner thread. What takes long is done by others: one plans, a
@@ -72,6 +72,7 @@ final class RunningEngine implements Engine {
    * Starts one.
    *
    * @param directory of this agent alone
+   * @param contacts what is known of the way to other hosts
    * @param name of the transport
    * @param version of the transport
    * @param make makes it, given the bell that ends its sleep
@@ -81,6 +82,7 @@ final class RunningEngine implements Engine {
       long epoch,
       Arena arena,
       Path directory,
+      Contacts contacts,
       String name,
       String version,
       Function<Doorbell, Transport> make) {
@@ -104,7 +106,8 @@ final class RunningEngine implements Engine {
                   .withReserving(reserving::execute, EngineOptions.COLD_BYTES_MAX)
                   .withChecksums(config.checksums())
                   .withSilence(config.lostAfterNanos())
-                  .withSpares(config.spares()));
+                  .withSpares(config.spares())
+                  .withContacts(contacts));
       OwnerThread owner =
           new OwnerThread(
                   engine,
@@ -142,7 +145,8 @@ final class RunningEngine implements Engine {
     } catch (IOException e) {
       throw new CrossmeshException(
           Code.AGENT_UNAVAILABLE,
-          "the agent cannot make a named pipe (%s); choose another --arena-dir.".formatted(e),
+          "the agent cannot make a named pipe (%s); choose another --arena-dir."
+              .formatted(FileFailures.reason(e)),
           e);
     }
   }
@@ -185,14 +189,6 @@ final class RunningEngine implements Engine {
   @Override
   public ObjectNode status() {
     return StatusJson.of(read());
-  }
-
-  @Override
-  public Set<String> lostPeers() {
-    return read().peers().stream()
-        .filter(peer -> !peer.connected())
-        .map(EngineStatus.Peer::host)
-        .collect(Collectors.toUnmodifiableSet());
   }
 
   @Override

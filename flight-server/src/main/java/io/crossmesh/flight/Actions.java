@@ -41,6 +41,7 @@ final class Actions {
   private static final double MILLIS_PER_SECOND = 1000;
 
   private final Supplier<Hello> hello;
+  private final Askers askers;
   private final Supplier<ObjectNode> status;
   private final TensorStore store;
   private final Catalog catalog;
@@ -48,11 +49,13 @@ final class Actions {
 
   Actions(
       Supplier<Hello> hello,
+      Askers askers,
       Supplier<ObjectNode> status,
       TensorStore store,
       Catalog catalog,
       Reshards reshards) {
     this.hello = hello;
+    this.askers = askers;
     this.status = status;
     this.store = store;
     this.catalog = catalog;
@@ -93,7 +96,13 @@ final class Actions {
     if (request.find("protocol").isPresent()) {
       Hello.checkProtocol(request, "the caller");
     }
-    return hello.get().answer();
+    ObjectNode answer = hello.get().answer();
+    request
+        .find("from")
+        .map(Askers.Asker::read)
+        .flatMap(askers::asked)
+        .ifPresent(trouble -> answer.put("trouble", trouble));
+    return answer;
   }
 
   private ObjectNode status() {

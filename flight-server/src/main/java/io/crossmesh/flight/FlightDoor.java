@@ -1,9 +1,8 @@
 package io.crossmesh.flight;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.crossmesh.Code;
-import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.bulk.BulkTransport;
+import io.crossmesh.host.Ports;
 import io.crossmesh.memory.Arena;
 import io.grpc.netty.NettyServerBuilder;
 import java.io.IOException;
@@ -60,6 +59,7 @@ public final class FlightDoor implements AutoCloseable {
    * @param quotas what one client may take at a time
    * @param overQuota told of each call that is over its client's quota
    * @param hello who this agent is
+   * @param askers told of the agents that ask for it
    * @param status its state in numbers
    * @param bulk the transport whose calls come to this door, too
    */
@@ -73,6 +73,7 @@ public final class FlightDoor implements AutoCloseable {
       Quotas quotas,
       Runnable overQuota,
       Supplier<Hello> hello,
+      Askers askers,
       Supplier<ObjectNode> status,
       Optional<BulkTransport> bulk) {}
 
@@ -91,7 +92,8 @@ public final class FlightDoor implements AutoCloseable {
             catalog,
             new SliceReader(settings.host(), store, peers, quotas),
             new PutReader(settings.host(), store, arena, quotas),
-            new Actions(settings.hello(), settings.status(), store, catalog, reshards),
+            new Actions(
+                settings.hello(), settings.askers(), settings.status(), store, catalog, reshards),
             host ->
                 host.equals(settings.host())
                     ? Optional.of(own.get())
@@ -118,11 +120,7 @@ public final class FlightDoor implements AutoCloseable {
       server.start();
     } catch (IOException e) {
       calls.shutdownNow();
-      throw new CrossmeshException(
-          Code.AGENT_UNAVAILABLE,
-          "the Flight door cannot open on %s:%d (%s); choose another --bind or --flight-port."
-              .formatted(settings.bind(), settings.port(), e),
-          e);
+      throw Ports.refused("the Flight door", settings.bind(), settings.port(), "--flight-port", e);
     }
     // Clients of a door on all addresses know one that reaches it; we do not.
     InetAddress bound = new InetSocketAddress(settings.bind(), 0).getAddress();

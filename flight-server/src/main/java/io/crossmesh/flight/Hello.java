@@ -30,6 +30,14 @@ public record Hello(String name, long epoch, Optional<Transport> transport, Stri
     return Requests.versioned().put("protocol", PROTOCOL);
   }
 
+  /** The question of an agent that says who it is. */
+  static ObjectNode request(String from, Optional<HostPort> door) {
+    ObjectNode json = request();
+    ObjectNode asker = json.putObject("from").put("name", from);
+    door.ifPresent(there -> asker.put("door", there.toString()));
+    return json;
+  }
+
   ObjectNode answer() {
     ObjectNode json = request().put("name", name).put("epoch", epoch).put("info_file", infoFile);
     return json.put("transport", transport.map(Transport::name).orElse(null))

@@ -53,6 +53,11 @@ final class PeerClient implements AutoCloseable {
     return address;
   }
 
+  /** Connects at the next call, although connecting may have failed a moment ago. */
+  void connectNow() {
+    channel.resetConnectBackoff();
+  }
+
   /** Notes that the agent has just said who it is. */
   void met() {
     if (!sameConnection) {
@@ -143,10 +148,21 @@ final class PeerClient implements AutoCloseable {
     return known.code() == Code.AGENT_UNAVAILABLE
         ? new CrossmeshException(
             known.code(),
-            "the agent at %s cannot be reached (%s); start it, or join it at its new address."
-                .formatted(address, known.getMessage()),
+            "the agent at %s does not answer (%s); look at its log, and whether both ends have the same --tls options."
+                .formatted(address, reason(known)),
             e)
         : known;
+  }
+
+  /** gRPC says only "io exception"; what it was is the innermost cause. */
+  private static String reason(CrossmeshException failure) {
+    Throwable deepest = failure;
+    while (deepest.getCause() != null) {
+      deepest = deepest.getCause();
+    }
+    String said = String.valueOf(failure.getMessage());
+    String inner = deepest.getMessage();
+    return inner == null || said.contains(inner) ? said : said + ": " + inner;
   }
 
   private static CallOption timeout(Duration limit) {

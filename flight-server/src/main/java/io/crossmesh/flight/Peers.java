@@ -3,6 +3,7 @@ package io.crossmesh.flight;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.bulk.BulkTransport;
+import io.crossmesh.mesh.JsonValue;
 import io.crossmesh.transfer.PeerSpec;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -29,17 +30,22 @@ public final class Peers implements AutoCloseable {
   private final BufferAllocator allocator;
   private final String token;
   private final DoorSecurity security;
+  private final Optional<HostPort> door;
   private final Consumer<List<PeerSpec>> engine;
   private final Map<String, Peer> peers = new LinkedHashMap<>();
   private boolean closed;
 
   record Peer(Hello hello, PeerClient client) {}
 
+  /** An agent that said who it is, and what keeps it from reaching this one if anything does. */
+  public record Met(Hello hello, Optional<String> trouble) {}
+
   /**
    * @param self this agent's name, which is skipped where peers are listed
    * @param transport by what this agent moves bytes, and all others have to
    * @param token opens the other agents' doors
    * @param security how calls to them are protected
+   * @param door where others reach this agent's door, if that is known
    * @param engine takes all known peers at once
    */
   public Peers(
@@ -48,12 +54,14 @@ public final class Peers implements AutoCloseable {
       BufferAllocator allocator,
       String token,
       DoorSecurity security,
+      Optional<HostPort> door,
       Consumer<List<PeerSpec>> engine) {
     this.self = self;
     this.transport = transport;
     this.allocator = allocator;
     this.token = token;
     this.security = security;
+    this.door = door;
     this.engine = engine;
   }
 
@@ -68,33 +76,64 @@ public final class Peers implements AutoCloseable {
     List<Hello> hellos = new ArrayList<>();
     for (PeerAddress address : addresses) {
       if (!address.name().equals(self)) {
-        hellos.add(meet(address));
+        hellos.add(meet(address).hello());
       }
     }
     return hellos;
   }
 
-  private Hello meet(PeerAddress peer) {
+  /**
+   * Asks one agent who it is and makes it known.
+   *
+   * @throws CrossmeshException as {@link #join} does, with the reason and the remedy
+   */
+  public Met meet(PeerAddress peer) {
     PeerClient client = clientFor(peer);
     boolean kept = false;
     try {
-      Hello hello =
-          Hello.read(
-              client.action(Actions.HELLO, Hello.request(), helloLimit(peer)), peer.address());
+      if (!client.sameConnection()) {
+        PortProbe.connect(peer, self);
+        client.connectNow();
+      }
+      JsonValue answer = ask(client, peer);
+      Hello hello = Hello.read(answer, peer.address());
       if (!hello.name().equals(peer.name())) {
         throw new CrossmeshException(
             Code.AGENT_UNAVAILABLE,
-            "the agent at %s is '%s', not '%s'; correct the list of peers."
-                .formatted(peer.address(), hello.name(), peer.name()));
+            "the agent at %s is '%s', not '%s'; correct --peer %s=%s or the agent's --name."
+                .formatted(peer.address(), hello.name(), peer.name(), peer.name(), peer.address()));
       }
       checkTransport(hello);
       client.met();
       kept = keep(hello, client);
-      return hello;
+      return new Met(hello, answer.find("trouble").map(JsonValue::text));
     } finally {
       if (!kept) {
         closeUnknown(client);
       }
+    }
+  }
+
+  private JsonValue ask(PeerClient client, PeerAddress peer) {
+    Duration limit = helloLimit(peer);
+    try {
+      return client.action(Actions.HELLO, Hello.request(self, door), limit);
+    } catch (CrossmeshException e) {
+      throw switch (e.code()) {
+        case AUTH ->
+            new CrossmeshException(
+                Code.AUTH,
+                "the agent at %s refuses the token of '%s'; start both with the same CROSSMESH_TOKEN or --token-file."
+                    .formatted(peer.address(), self),
+                e);
+        case TRANSFER_TIMEOUT ->
+            new CrossmeshException(
+                Code.AGENT_UNAVAILABLE,
+                "%s did not say within %d s which agent it is; look at the process there, and at the network."
+                    .formatted(peer.address(), limit.toSeconds()),
+                e);
+        default -> e;
+      };
     }
   }
 

@@ -1,5 +1,6 @@
 package io.crossmesh.gateway;
 
+import io.crossmesh.host.Nics;
 import java.net.InetAddress;
 import java.util.List;
 import py4j.GatewayServer;
@@ -34,6 +35,7 @@ public final class GatewayDoor implements AutoCloseable {
 
   /** Opens the door; it answers when this returns. */
   public static GatewayDoor open(PlannerGateway entryPoint, String token) {
+    Nics.requireLoopback();
     GatewayServer server =
         new GatewayServer.GatewayServerBuilder(entryPoint)
             .javaAddress(InetAddress.getLoopbackAddress())

@@ -103,7 +103,7 @@ final class EngineMeters {
     private volatile EngineStatus.Peer peer;
 
     PeerMeters(MeterRegistry registry, String host) {
-      peer = new EngineStatus.Peer(host, 0, false, Traffic.NONE);
+      peer = new EngineStatus.Peer(host, 0, false, false, "", Traffic.NONE);
       Gauge.builder("crossmesh.peer.connected", this, self -> self.peer.connected() ? 1 : 0)
           .description("1 while the peer is reached, 0 after it was lost.")
           .tag("peer", host)

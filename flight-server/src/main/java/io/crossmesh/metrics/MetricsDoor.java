@@ -2,8 +2,7 @@ package io.crossmesh.metrics;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-import io.crossmesh.Code;
-import io.crossmesh.CrossmeshException;
+import io.crossmesh.host.Ports;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -37,7 +36,7 @@ public final class MetricsDoor implements AutoCloseable {
    *
    * @param port 0 for any free one
    * @param page what to answer
-   * @throws CrossmeshException if the port is taken
+   * @throws io.crossmesh.CrossmeshException if the port is taken
    */
   public static MetricsDoor open(int port, Supplier<String> page) {
     try {
@@ -52,11 +51,7 @@ public final class MetricsDoor implements AutoCloseable {
       server.start();
       return new MetricsDoor(server, calls);
     } catch (IOException e) {
-      throw new CrossmeshException(
-          Code.AGENT_UNAVAILABLE,
-          "the metrics door cannot open on port %d (%s); choose another --metrics-port, or 'off'."
-              .formatted(port, e),
-          e);
+      throw Ports.refused("the metrics door", "127.0.0.1", port, "--metrics-port, or 'off'", e);
     }
   }
 

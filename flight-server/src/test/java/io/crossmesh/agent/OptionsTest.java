@@ -146,6 +146,53 @@ class OptionsTest {
     assertThat(errors.toString()).contains("arean");
   }
 
+  @Test
+  void peersNeedATokenThatAllShare() {
+    assertThatThrownBy(() -> parse(Map.of(), agent("--peer", "a=127.0.0.1:1,b=127.0.0.1:2")))
+        .isInstanceOfSatisfying(
+            CrossmeshException.class, e -> assertThat(e.code()).isEqualTo(Code.AUTH))
+        .hasMessageContaining("CROSSMESH_TOKEN");
+    assertThat(parse(Map.of(), agent("--peer", "a=127.0.0.1:1")).peers()).hasSize(1);
+  }
+
+  @Test
+  void everyOptionIsInOneGroupOfTheHelp() {
+    CommandLine agent = Objects.requireNonNull(Main.commandLine().getSubcommands().get("agent"));
+    assertThat(
+            agent.getCommandSpec().options().stream()
+                .map(CommandLine.Model.OptionSpec::longestName))
+        .containsExactlyInAnyOrderElementsOf(
+            OptionGroups.GROUPS.values().stream().flatMap(List::stream).toList());
+    assertThat(agent.getUsageMessage()).contains("Moving bytes:", "--flight-bytes");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "--arena|3X|'3X' is not a size",
+        "--flight-port|x|'x' is not a whole number",
+        "--lost-after|x|'x' is not a number",
+        "--peer|b|'b' is not name=host:port",
+        "--peer|b=1.2.3.4|'1.2.3.4' is not host:port",
+        "--transport|carrier-pigeon|carrier-pigeon",
+        "--config|/no/such/file|No such file or directory",
+        "--bnd|10.0.0.1|Unknown option",
+        "--lost-after|0.2|--lost-after is at least 1 second",
+      })
+  void aMistakeIsOneLineAndAHint(String option, String value, String says) {
+    StringWriter errors = new StringWriter();
+    String[] line = {"agent", "--name", "a", "--info-file", "x", option, value};
+    assertThat(Main.commandLine().setErr(new PrintWriter(errors)).execute(line)).isEqualTo(2);
+    assertThat(errors.toString().lines()).hasSize(2);
+    assertThat(errors.toString())
+        .startsWith("crossmesh agent: ")
+        .contains(says)
+        .contains("--help")
+        .doesNotContain("java.", "Exception");
+  }
+
   @ParameterizedTest
   @CsvSource({
     "--name,../x",

@@ -73,7 +73,14 @@ class FlightDoorTest {
     Host(String name) {
       arena = Arena.create(directory.resolve(name), 16 << 20);
       peers =
-          new Peers(name, Optional.empty(), allocator, TOKEN, DoorSecurity.plain(), specs -> {});
+          new Peers(
+              name,
+              Optional.empty(),
+              allocator,
+              TOKEN,
+              DoorSecurity.plain(),
+              Optional.empty(),
+              specs -> {});
       door =
           FlightDoor.open(
               new FlightDoor.Settings(
@@ -86,6 +93,7 @@ class FlightDoorTest {
                   QUOTAS,
                   overQuota::incrementAndGet,
                   () -> new Hello(name, 1 + name.hashCode(), Optional.empty(), "/none"),
+                  asker -> Optional.empty(),
                   Json::object,
                   Optional.empty()),
               allocator,

@@ -53,7 +53,14 @@ final class FuzzedService implements AutoCloseable {
   FuzzedService(Path directory, TensorMeta meta) {
     arena = Arena.create(directory.resolve("arena-of-the-service"), ARENA_BYTES);
     Peers peers =
-        new Peers(HOST, Optional.empty(), allocator, "token", DoorSecurity.plain(), specs -> {});
+        new Peers(
+            HOST,
+            Optional.empty(),
+            allocator,
+            "token",
+            DoorSecurity.plain(),
+            Optional.empty(),
+            specs -> {});
     Catalog catalog = new Catalog(store, peers);
     reshards = new Reshards(HOST, store, catalog, peers, arena, this::noEngine);
     ClientQuotas quotas = new ClientQuotas(new Quotas(1, 1), () -> {});
@@ -66,6 +73,7 @@ final class FuzzedService implements AutoCloseable {
             puts,
             new Actions(
                 () -> new Hello(HOST, 1, Optional.empty(), "/none"),
+                asker -> Optional.empty(),
                 Json::object,
                 store,
                 catalog,

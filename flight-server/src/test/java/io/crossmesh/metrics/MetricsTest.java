@@ -122,7 +122,7 @@ class MetricsTest {
     return new EngineStatus(
         "a",
         1,
-        List.of(new EngineStatus.Peer("b", 2, connected, traffic)),
+        List.of(new EngineStatus.Peer("b", 2, connected, connected, "", traffic)),
         List.of(new EngineStatus.Channel("act", 1, "open", 3, 0, bytes, 0)),
         traffic,
         10,

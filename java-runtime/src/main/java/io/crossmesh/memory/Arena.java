@@ -2,6 +2,7 @@ package io.crossmesh.memory;
 
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
+import io.crossmesh.FileFailures;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
@@ -140,7 +141,8 @@ public final class Arena implements AutoCloseable {
     } catch (IOException e) {
       throw new CrossmeshException(
           Code.ARENA_FULL,
-          "cannot create the arena's file %s: %s; choose another --arena-dir".formatted(file, e),
+          "cannot create the arena's file %s: %s; choose another --arena-dir"
+              .formatted(file, FileFailures.reason(e)),
           e);
     }
   }
@@ -277,10 +279,15 @@ public final class Arena implements AutoCloseable {
     }
     return new CrossmeshException(
         Code.ARENA_FULL,
-        ("the arena %s cannot hold %s for %s: %s, which is %s; held by %s. Enlarge it (mount -o"
-                + " remount,size=... %s, or docker run --shm-size=...), or move the arena with"
-                + " --arena-dir")
-            .formatted(file, size(bytes), owner, cause.getMessage(), room, held, file.getParent()),
+        "the arena %s cannot hold %s for %s: %s, which is %s; held by %s. %s, start the agent with a smaller --arena, or move it with --arena-dir"
+            .formatted(
+                file,
+                size(bytes),
+                owner,
+                cause.getMessage(),
+                room,
+                held,
+                MountPoint.remedy(file, budget, String.valueOf(cause.getMessage()))),
         cause);
   }
 

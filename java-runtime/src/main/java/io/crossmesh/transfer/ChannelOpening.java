@@ -3,6 +3,7 @@ package io.crossmesh.transfer;
 import io.crossmesh.Code;
 import io.crossmesh.CrossmeshException;
 import io.crossmesh.plan.Plan;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
@@ -130,8 +131,8 @@ final class ChannelOpening {
     }
   }
 
-  /** The hosts that are not ready, in the words of messages. */
-  String lacks() {
-    return binding.hosts().stream().filter(host -> !digests.containsKey(host)).toList().toString();
+  /** The hosts that are not ready. */
+  List<String> lacks() {
+    return binding.hosts().stream().filter(host -> !digests.containsKey(host)).toList();
   }
 }

@@ -22,6 +22,7 @@ import java.util.function.Function;
  *     staged there too, so that steps survive the loss of the first
  * @param silenceNanos how long nothing may come of a host that shares a channel with this one
  *     before it is lost, though its connection stands
+ * @param contacts what is known of the way to other hosts, for messages
  */
 public record EngineOptions(
     Function<PlanRequest, Plan> planner,
@@ -32,7 +33,8 @@ public record EngineOptions(
     long copyBytesPerTurn,
     boolean checksums,
     boolean spares,
-    long silenceNanos) {
+    long silenceNanos,
+    Contacts contacts) {
   /** Default of {@link #coldBytesMax}: less than a millisecond. */
   public static final long COLD_BYTES_MAX = 1 << 20;
 
@@ -65,7 +67,8 @@ public record EngineOptions(
         COPY_BYTES_PER_TURN,
         false,
         true,
-        SILENCE_NANOS);
+        SILENCE_NANOS,
+        Contacts.none());
   }
 
   /** The same, planning elsewhere. */
@@ -79,7 +82,8 @@ public record EngineOptions(
         copyBytesPerTurn,
         checksums,
         spares,
-        silenceNanos);
+        silenceNanos,
+        contacts);
   }
 
   /** The same, reserving memory elsewhere if more than so much has no pages. */
@@ -93,7 +97,8 @@ public record EngineOptions(
         copyBytesPerTurn,
         checksums,
         spares,
-        silenceNanos);
+        silenceNanos,
+        contacts);
   }
 
   /** The same with another planner. */
@@ -107,7 +112,8 @@ public record EngineOptions(
         copyBytesPerTurn,
         checksums,
         spares,
-        silenceNanos);
+        silenceNanos,
+        contacts);
   }
 
   /** The same with or without checksums. */
@@ -135,6 +141,22 @@ public record EngineOptions(
         copyBytesPerTurn,
         checked,
         spared,
-        silence);
+        silence,
+        contacts);
+  }
+
+  /** The same with other {@link #contacts}. */
+  public EngineOptions withContacts(Contacts known) {
+    return new EngineOptions(
+        planner,
+        planning,
+        reserving,
+        coldBytesMax,
+        chunksInFlight,
+        copyBytesPerTurn,
+        checksums,
+        spares,
+        silenceNanos,
+        known);
   }
 }

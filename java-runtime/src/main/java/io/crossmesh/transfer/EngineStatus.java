@@ -23,8 +23,20 @@ public record EngineStatus(
     channels = List.copyOf(channels);
   }
 
-  /** A peer; {@code connected} is false after it was lost. */
-  public record Peer(String host, long epoch, boolean connected, Counters.Traffic traffic) {}
+  /**
+   * A peer.
+   *
+   * @param connected false after it was lost
+   * @param answered whether its messages arrive here
+   * @param loss why it was lost last, unless it has answered since; else empty
+   */
+  public record Peer(
+      String host,
+      long epoch,
+      boolean connected,
+      boolean answered,
+      String loss,
+      Counters.Traffic traffic) {}
 
   /**
    * A channel or an opening of one.

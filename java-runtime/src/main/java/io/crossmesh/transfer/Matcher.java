@@ -35,8 +35,11 @@ final class Matcher {
   /** What the claims amount to. */
   sealed interface Match {}
 
-  /** Devices are missing; {@code missing} says which, for a message. */
-  record Incomplete(String missing) implements Match {}
+  /** Devices are missing. */
+  record Incomplete(List<Gap> gaps) implements Match {}
+
+  /** Devices of a side that nobody has claimed, by host; none: nobody has opened the side. */
+  record Gap(Side side, Map<String, List<Integer>> devices) {}
 
   /** Claims that belong together contradict each other. */
   record Conflict(Failure failure, List<Claim> claims) implements Match {}
@@ -94,11 +97,11 @@ final class Matcher {
     if (conflict.isPresent()) {
       return new Conflict(new Failure(Code.PLAN_MISMATCH, conflict.get()), all());
     }
-    List<String> missing = new ArrayList<>();
-    missing(src, Side.SRC).ifPresent(missing::add);
-    missing(dst, Side.DST).ifPresent(missing::add);
-    if (!missing.isEmpty()) {
-      return new Incomplete(String.join("; ", missing));
+    List<Gap> gaps = new ArrayList<>();
+    gap(src, Side.SRC).ifPresent(gaps::add);
+    gap(dst, Side.DST).ifPresent(gaps::add);
+    if (!gaps.isEmpty()) {
+      return new Incomplete(gaps);
     }
     try {
       return bind();
@@ -221,9 +224,9 @@ final class Matcher {
     return all;
   }
 
-  private static Optional<String> missing(List<Claim> claims, Side side) {
+  private static Optional<Gap> gap(List<Claim> claims, Side side) {
     if (claims.isEmpty()) {
-      return Optional.of("no process has opened the %s side".formatted(side.word()));
+      return Optional.of(new Gap(side, Map.of()));
     }
     Mesh mesh = claims.getFirst().tensors().getFirst().layout().mesh();
     BitSet claimed = new BitSet();
@@ -232,13 +235,7 @@ final class Matcher {
     for (int i = claimed.nextClearBit(0); i < mesh.size(); i = claimed.nextClearBit(i + 1)) {
       byHost.computeIfAbsent(mesh.hostOf(i), h -> new ArrayList<>()).add(i);
     }
-    if (byHost.isEmpty()) {
-      return Optional.empty();
-    }
-    List<String> parts = new ArrayList<>();
-    byHost.forEach((host, devices) -> parts.add("%s of host '%s'".formatted(devices, host)));
-    return Optional.of(
-        "%s devices %s are not claimed".formatted(side.word(), String.join(" and ", parts)));
+    return byHost.isEmpty() ? Optional.empty() : Optional.of(new Gap(side, byHost));
   }
 
   private Complete bind() {

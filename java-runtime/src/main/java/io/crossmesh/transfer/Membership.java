@@ -1,8 +1,10 @@
 package io.crossmesh.transfer;
 
 import io.crossmesh.CrossmeshException;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
@@ -18,6 +20,7 @@ final class Membership {
   private final Openings openings;
   private final BiConsumer<Peer, ControlMessage> inbox;
   private final BiConsumer<String, ControlMessage> dispatch;
+  private final Map<String, String> losses = new HashMap<>();
 
   /**
    * @param inbox where messages of peers wait for {@link #arrived}
@@ -76,8 +79,14 @@ final class Membership {
   void lose(Peer peer, String reason) {
     if (peer.connected()) {
       peer.lost();
+      losses.put(peer.host(), reason);
       openings.peerLost(peer, reason);
     }
+  }
+
+  /** Why a host was lost last, unless it has answered since; else empty. */
+  String loss(Peer peer) {
+    return peer.answered() ? "" : losses.getOrDefault(peer.host(), "");
   }
 
   /** Nothing comes of a peer any more; what is on its way to it or from it ends. */

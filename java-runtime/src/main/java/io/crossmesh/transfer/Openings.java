@@ -230,15 +230,14 @@ final class Openings implements Registry {
     double seconds = participant.open().timeoutNanos() / (double) TimeUnit.SECONDS.toNanos(1);
     String why =
         channel != null
-            ? "hosts " + channel.opening().lacks() + " did not get ready"
+            ? OpeningReport.notReady(node, channel.opening().lacks())
             : directory.match(claim.name()) instanceof Matcher.Incomplete incomplete
-                ? incomplete.missing()
-                : "its other parties left";
+                ? OpeningReport.of(node, incomplete)
+                : "its other parties left. Open it again on all of them.";
     Failure failure =
         new Failure(
             Code.TRANSFER_TIMEOUT,
-            ("Channel '%s' did not open within %.3f s on host '%s': %s. Open it on every process"
-                    + " that holds devices of either mesh, with the same name.")
+            "Channel '%s' did not open within %.3f s on host '%s': %s"
                 .formatted(claim.name(), seconds, node.host(), why));
     if (channel != null) {
       channel.fail(failure, true);

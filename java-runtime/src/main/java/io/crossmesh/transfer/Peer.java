@@ -65,6 +65,11 @@ final class Peer {
     return told;
   }
 
+  /** Whether it is connected and has told what it wants to be shown: messages go both ways. */
+  boolean answered() {
+    return connected && told != Passes.NONE;
+  }
+
   /** Notes a greeting; false when there was one before: then the peer had lost this host. */
   boolean greet() {
     boolean first = !greeted;

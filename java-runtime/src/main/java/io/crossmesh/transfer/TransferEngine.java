@@ -258,6 +258,8 @@ public final class TransferEngine implements AutoCloseable {
               peer.host(),
               peer.spec().epoch(),
               peer.connected(),
+              peer.answered(),
+              membership.loss(peer),
               traffic.getOrDefault(peer.index(), Counters.Traffic.NONE)));
     }
     List<EngineStatus.Channel> channels = new ArrayList<>();

@@ -162,7 +162,7 @@ final class ArenaTest {
       assertArenaFull(() -> arena.allocate(MIB / 2, "channel new"))
           .hasMessageContaining("no space left")
           .hasMessageContaining("channel held")
-          .hasMessageContaining("--shm-size")
+          .hasMessageContaining("Make room")
           .hasMessageContaining("--arena-dir");
       assertThat(arena.used()).isEqualTo(128);
       broken[0] = false;

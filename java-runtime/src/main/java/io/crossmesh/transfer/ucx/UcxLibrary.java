@@ -11,6 +11,8 @@ import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.openucx.jucx.NativeLibs;
 import org.openucx.jucx.ucs.UcsConstants;
 
@@ -19,9 +21,15 @@ import org.openucx.jucx.ucs.UcsConstants;
  * -Djava.library.path} or else from the system; JUCX carries only its own.
  */
 public final class UcxLibrary {
-  private static final String REMEDY =
-      "pip install 'crossmesh[ucx]' or apt-get install libucx0, or name the directory of another"
-          + " UCX in CROSSMESH_UCX";
+  private static final String INSTALL =
+      "install it with pip install 'crossmesh[ucx]' or apt-get install libucx0, or name the"
+          + " directory of one in CROSSMESH_UCX";
+
+  private static final String ANOTHER = "name the directory of another UCX in CROSSMESH_UCX";
+
+  /** How the dynamic linker names a library that is not there. */
+  private static final Pattern MISSING =
+      Pattern.compile("(lib[^ :/]+): cannot open shared object file");
 
   private static final Version OLDEST = new Version(1, 13, 0);
   private static final Version NEWEST = new Version(1, 20, Integer.MAX_VALUE);
@@ -77,9 +85,33 @@ public final class UcxLibrary {
   static Probe judge(Version version) {
     if (version.compareTo(OLDEST) < 0 || version.compareTo(NEWEST) > 0) {
       return new Unavailable(
-          "UCX %s was found, but versions 1.13 to 1.20 are needed: %s".formatted(version, REMEDY));
+          "UCX %s was found, but versions 1.13 to 1.20 are needed: %s".formatted(version, INSTALL));
     }
     return new Available(version);
+  }
+
+  /**
+   * What mends a failure to load, by what the loader says of it.
+   *
+   * @param cause in the words of the dynamic linker, or of JUCX, which unpacks its own library
+   */
+  static String remedy(String cause) {
+    String temporary = System.getProperty("java.io.tmpdir", "the temporary directory");
+    if (cause.contains("failed to map segment") || cause.contains("Operation not permitted")) {
+      return "the file system of %s forbids execution (noexec); set TMPDIR, or -Djava.io.tmpdir of this JVM, to a directory that does not"
+          .formatted(temporary);
+    }
+    if (cause.contains("extract") || cause.contains("temp directory")) {
+      return "%s is not writable or is full; set TMPDIR, or -Djava.io.tmpdir of this JVM, to another directory"
+          .formatted(temporary);
+    }
+    Matcher missing = MISSING.matcher(cause);
+    if (missing.find()) {
+      return missing.group(1).matches("libuc[pstm]\\.so.*")
+          ? INSTALL
+          : "install the library '%s', which it needs".formatted(missing.group(1));
+    }
+    return cause.contains("java.library.path") ? INSTALL : ANOTHER;
   }
 
   private static final class Loaded {
@@ -90,11 +122,12 @@ public final class UcxLibrary {
         NativeLibs.load();
         // Reads its values from the native library, and so fails here if that is not whole.
         if (UcsConstants.STATUS.UCS_OK != 0) {
-          return new Unavailable("JUCX and UCX do not fit together: " + REMEDY);
+          return new Unavailable("JUCX and UCX do not fit together: " + ANOTHER);
         }
         return judge(version());
       } catch (LinkageError | RuntimeException e) {
-        return new Unavailable("UCX cannot be loaded (%s): %s".formatted(cause(e), REMEDY));
+        String cause = cause(e);
+        return new Unavailable("UCX cannot be loaded (%s): %s".formatted(cause, remedy(cause)));
       }
     }
 

@@ -12,6 +12,7 @@ import io.crossmesh.plan.PlanRequest;
 import io.crossmesh.plan.Planner;
 import io.crossmesh.plan.Strategy;
 import io.crossmesh.transfer.ChannelOpen;
+import io.crossmesh.transfer.Contacts;
 import io.crossmesh.transfer.EngineOptions;
 import io.crossmesh.transfer.Side;
 import io.crossmesh.transfer.TensorSide;
@@ -87,7 +88,8 @@ public final class Cases {
         4096,
         true,
         true,
-        SILENCE_NANOS);
+        SILENCE_NANOS,
+        Contacts.none());
   }
 
   public static TensorSide tensor(

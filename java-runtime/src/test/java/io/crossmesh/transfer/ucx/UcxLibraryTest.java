@@ -28,4 +28,18 @@ final class UcxLibraryTest {
                     .contains("pip install 'crossmesh[ucx]'")
                     .contains("apt-get install libucx0"));
   }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "/t/libjucx_amd64.so: failed to map segment from shared object|noexec|pip install",
+        "Failed to create temp directory|not writable|pip install",
+        "libnuma.so.1: cannot open shared object file: No such file|'libnuma.so.1'|pip install",
+        "libucp.so.0: cannot open shared object file: No such file|apt-get install libucx0|TMPDIR",
+        "undefined symbol: ucp_other|CROSSMESH_UCX|TMPDIR",
+      })
+  void eachCauseHasItsOwnRemedy(String cause, String said, String unsaid) {
+    assertThat(UcxLibrary.remedy(cause)).contains(said).doesNotContain(unsaid);
+  }
 }
