@@ -75,6 +75,7 @@ class _Numbers:
     count: int = 0
     failed: int = 0
     ahead: list[Call] = field(default_factory=list)
+    posted: float = field(default_factory=time.monotonic)  # when this process last made a call, by its clock
 
     @property
     def ends(self) -> tuple[ChannelEnd, ChannelEnd]:
@@ -94,6 +95,7 @@ class _Numbers:
         self.sender.send({rank: after_failure(call.row, self.failed).reshape(1, ROW_BYTES)}, call.number)
         call.arrived = self.receiver.recv(call.number)
         self.count = call.number
+        self.posted = time.monotonic()
         self.ahead.append(call)
 
 
@@ -213,18 +215,16 @@ class Calls:
 
     def close(self) -> None:
         """Leave the job. What was posted is delivered first, as far as the others come for it."""
+        with contextlib.suppress(CrossmeshError):
+            self._deliver(time.monotonic() + self._timeout)
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             numbers = self._numbers
+        self._left.set()
         if numbers is None:
             return
-        deadline = time.monotonic() + self._timeout
-        for call in list(numbers.ahead):
-            with contextlib.suppress(CrossmeshError, TimeoutError):
-                if call.arrived is not None:
-                    call.arrived.result(max(0.0, deadline - time.monotonic()))
         self._put(f"ended/{self._rank}", "ended")
         if not all(call.done for call in numbers.ahead):
             self._abort(numbers, f"process {self._rank} has ended")
@@ -232,12 +232,41 @@ class Calls:
             with contextlib.suppress(CrossmeshError):
                 end.close_within(CLOSE_SECONDS)
 
+    def _deliver(self, deadline: float) -> None:
+        """Wait until the others have made the calls that this process did not wait for."""
+        while time.monotonic() < deadline:
+            with self._lock:
+                numbers = self._numbers
+                if numbers is None or not numbers.ahead or self._closed:
+                    return
+                if numbers.over:
+                    if numbers.ahead[-1].number <= self._failed(numbers)[0]:
+                        return
+                    numbers = self._renew()
+                waiting = [call.arrived for call in numbers.ahead if not call.done]
+            if not waiting:
+                return
+            with contextlib.suppress(CrossmeshError, TimeoutError):
+                if waiting[0] is not None:
+                    waiting[0].result(ASK_SECONDS_FIRST)
+
     def _current(self) -> _Numbers:
         numbers = self._numbers
-        if numbers is None or numbers.over:
+        if numbers is None or numbers.over or self._given_up(numbers):
             return self._renew()
         self._settle_ahead(numbers)
         return numbers
+
+    def _given_up(self, numbers: _Numbers) -> bool:
+        """Whether others gave up the call that this process is about to make, as far as they can have done so.
+
+        The rows of the others may be here already, and the end of the channel still on its way: the row of this process
+        would make the step whole, with the values of a call that nobody makes any more. Others wait for at least a
+        timeout after the last call that all made, so this asks the coordinator only after half of that.
+        """
+        if time.monotonic() - numbers.posted < self._timeout / 2:
+            return False
+        return str(numbers.generation) in self._find("over")
 
     def _renew(self) -> _Numbers:
         """Number anew, and post there what was posted after the call that failed."""
@@ -247,8 +276,9 @@ class Calls:
         if old is not None:
             failed, why = self._failed(old)
             self._put_over(old, failed, why)
-            self._settle_ahead(old)
             again = [call for call in old.ahead if call.number > failed]
+            old.ahead = [call for call in old.ahead if call.number <= failed]
+            self._settle_ahead(old)
             for end in old.ends:
                 end.abort("its calls are numbered anew")
             generation = old.generation + 1
