@@ -75,15 +75,6 @@ public record ChannelOpen(
 
   /** The same with digests. */
   public ChannelOpen verified() {
-    return with(stepTimeoutNanos, true);
-  }
-
-  /** The same without a limit for steps. */
-  public ChannelOpen unlimited() {
-    return with(OptionalLong.empty(), verify);
-  }
-
-  private ChannelOpen with(OptionalLong stepLimit, boolean verified) {
     return new ChannelOpen(
         name,
         side,
@@ -91,11 +82,11 @@ public record ChannelOpen(
         devices,
         depth,
         timeoutNanos,
-        stepLimit,
+        stepTimeoutNanos,
         strategy,
         order,
         topology,
-        verified,
+        true,
         owner);
   }
 }
