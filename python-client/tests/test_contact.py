@@ -182,5 +182,5 @@ def test_loopback_that_is_down_is_named(hosts):
     subprocess.run(hosts.inside("a", "ip", "link", "set", "lo", "down"), check=True)
     a = hosts.agent("a", *listening("a"))
     assert a.process.wait(40) == 1
-    assert "127.0.0.1 takes no connections (Network is unreachable)" in a.said()
+    assert "127.0.0.1 takes no connections (" in a.said()  # how the kernel puts it depends on its routes
     assert "ip link set lo up" in a.said()

@@ -15,6 +15,19 @@ from ._numbers import wait_seconds
 
 _log = logging.getLogger(__name__)
 
+_RLock: Any = type(threading.RLock())
+
+
+class _Lock(_RLock):  # type: ignore[misc]
+    """What a future takes for its condition, of which `Transfer` needs the lock alone: it waits elsewhere.
+
+    A signal's handler may raise where Python code takes or gives back a lock, as that of `threading.Condition` does,
+    and the lock stays held for good. This lock is taken and given back in C.
+    """
+
+    def notify_all(self) -> None:
+        """Nobody waits for it."""
+
 
 class _End(Protocol):
     name: str
@@ -40,6 +53,7 @@ class Transfer(Future[Any]):
 
     def __init__(self, end: _End) -> None:
         super().__init__()
+        self._condition = _Lock()
         self._end = end
         self._step = -1  # until the call has taken a number
         self._called = 0.0
@@ -163,7 +177,7 @@ class Transfer(Future[Any]):
         except AgentUnavailable:
             if self._state != FINISHED:
                 raise
-            self._condition = threading.Condition()  # another thread of the parent may have held it
+            self._condition = _Lock()  # another thread of the parent may have held it
 
     def _await_settled(self, timeout: float | None) -> bool:
         if self._settled is None:
@@ -208,8 +222,6 @@ class Transfer(Future[Any]):
 
     def _tell_again(self) -> None:
         """It was over before, perhaps by a call in which an exception came: who waits is told what he was not."""
-        with self._condition:
-            self._condition.notify_all()
         self._invoke_callbacks()  # type: ignore[attr-defined]
 
 
