@@ -53,7 +53,6 @@ def test_an_agent_that_starts_late_is_waited_for(monkeypatch):
             assert agent.name == "a"
     finally:
         thread.join(90)
-        print(failures)
         for cluster in clusters:
             cluster.close()
     assert not failures

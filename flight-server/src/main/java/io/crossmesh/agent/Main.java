@@ -4,6 +4,7 @@ import io.crossmesh.CrossmeshException;
 import io.crossmesh.flight.PeerAddress;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -84,25 +85,12 @@ public final class Main implements Callable<Integer> {
       } catch (CrossmeshException e) {
         throw new ParameterException(spec.commandLine(), String.valueOf(e.getMessage()), e);
       }
-      Lifetime lifetime = new Lifetime();
-      lifetime.endWithSignals();
-      if (config.exitWithStdin()) {
-        lifetime.endWith(System.in);
-      }
-      boolean started = false;
-      try {
-        if (!Carrier.await(config, lifetime)) {
-          return 0;
-        }
-        AgentProcess agent = AgentProcess.start(config);
-        started = true;
-        lifetime.runUntilEnd(agent);
-        return 0;
-      } finally {
-        if (!started) {
-          lifetime.nothingStarted();
-        }
-      }
+      return live(
+          config.exitWithStdin(),
+          lifetime ->
+              Carrier.await(config, lifetime)
+                  ? Optional.of(AgentProcess.start(config))
+                  : Optional.empty());
     }
   }
 
@@ -127,21 +115,33 @@ public final class Main implements Callable<Integer> {
 
     @Override
     public Integer call() throws InterruptedException {
-      Lifetime lifetime = new Lifetime();
-      lifetime.endWithSignals();
-      if (exitWithStdin) {
-        lifetime.endWith(System.in);
-      }
-      boolean started = false;
-      try {
-        PlannerProcess planner = PlannerProcess.start(infoFile);
+      return live(exitWithStdin, _ -> Optional.of(PlannerProcess.start(infoFile)));
+    }
+  }
+
+  /** Starts what the process is for; empty if the process is to end before. */
+  private interface Starter {
+    Optional<AutoCloseable> start(Lifetime lifetime) throws InterruptedException;
+  }
+
+  /** Runs it until the process is to end; its exit status. */
+  private static int live(boolean exitWithStdin, Starter starter) throws InterruptedException {
+    Lifetime lifetime = new Lifetime();
+    lifetime.endWithSignals();
+    if (exitWithStdin) {
+      lifetime.endWith(System.in);
+    }
+    boolean started = false;
+    try {
+      Optional<AutoCloseable> process = starter.start(lifetime);
+      if (process.isPresent()) {
         started = true;
-        lifetime.runUntilEnd(planner);
-        return 0;
-      } finally {
-        if (!started) {
-          lifetime.nothingStarted();
-        }
+        lifetime.runUntilEnd(process.get());
+      }
+      return 0;
+    } finally {
+      if (!started) {
+        lifetime.nothingStarted();
       }
     }
   }
